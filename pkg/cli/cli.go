@@ -9,15 +9,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
@@ -27,9 +29,15 @@ import (
 	"k8s.io/utils/ptr"
 )
 
+// plugin is what all commands share: kubectl's flags, which lead to the hub, and the streams.
+type plugin struct {
+	flags   *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+}
+
 // NewCommand returns `kubectl clusterpass`. The kubeconfig's current context is the hub.
 func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
-	flags := genericclioptions.NewConfigFlags(true)
+	p := plugin{flags: genericclioptions.NewConfigFlags(true), streams: streams}
 	cmd := &cobra.Command{
 		Use:   "kubectl-clusterpass",
 		Short: "Join clusters to a hub, and get and revoke tokens for them",
@@ -43,41 +51,41 @@ The hub is the cluster of the kubeconfig's current context, or of --context.`,
 	cmd.SetIn(streams.In)
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
-	flags.AddFlags(cmd.PersistentFlags())
+	p.flags.AddFlags(cmd.PersistentFlags())
 	cmd.AddCommand(
-		newJoinCommand(flags, streams),
-		newUnjoinCommand(flags, streams),
-		newKubeconfigCommand(flags, streams),
-		newTokenCommand(flags, streams),
-		newGetTokenCommand(flags, streams),
-		newDoctorCommand(flags, streams),
-		newMigrateCommand(flags, streams),
-		newGrantsCommand(flags, streams),
-		newRevokeCommand(flags, streams),
-		newRenewAuthorCommand(flags, streams),
-		newExplainCommand(flags, streams),
-		newVersionCommand(streams.Out),
+		newJoinCommand(p),
+		newUnjoinCommand(p),
+		newKubeconfigCommand(p),
+		newTokenCommand(p),
+		newGetTokenCommand(p),
+		newDoctorCommand(p),
+		newMigrateCommand(p),
+		newGrantsCommand(p),
+		newRevokeCommand(p),
+		newRenewAuthorCommand(p),
+		newExplainCommand(p),
+		newVersionCommand(p),
 	)
-	registerFlagCompletions(cmd, flags)
-	addHints(cmd, flags)
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("context", completeContexts(p.flags.ToRawKubeConfigLoader)))
+	p.addHints(cmd)
 	return cmd
 }
 
 // addHints has the commands below cmd say what an error means that is not about what they were
 // asked for.
-func addHints(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
+func (p plugin) addHints(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		if run := sub.RunE; run != nil {
-			sub.RunE = func(cmd *cobra.Command, args []string) error { return withHint(run(cmd, args), flags) }
+			sub.RunE = func(cmd *cobra.Command, args []string) error { return p.withHint(run(cmd, args)) }
 		}
-		addHints(sub, flags)
+		p.addHints(sub)
 	}
 }
 
 // withHint adds to the error of a cluster that does not answer, or that serves nothing of
 // clusterpass.
-func withHint(err error, flags *genericclioptions.ConfigFlags) error {
-	if isUnreachable(err, flags) {
+func (p plugin) withHint(err error) error {
+	if p.isUnreachable(err) {
 		return fmt.Errorf("the hub does not answer: %w\nIs this the hub? %s", err, nameTheHub)
 	}
 	// The cluster has no such resource, rather than no such object.
@@ -100,13 +108,13 @@ func names(count cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func newVersionCommand(out io.Writer) *cobra.Command {
+func newVersionCommand(p plugin) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(out, version.Get().GitVersion)
+			_, err := fmt.Fprintln(p.streams.Out, version.Get().GitVersion)
 			return err
 		},
 	}
@@ -116,16 +124,28 @@ func newVersionCommand(out io.Writer) *cobra.Command {
 const nameTheHub = "Name the hub's kubeconfig with --kubeconfig or $KUBECONFIG. " +
 	"If the hub is not its current context, name the context with --context"
 
-// hubConfig returns the client configuration for the hub that the flags lead to.
-func hubConfig(flags *genericclioptions.ConfigFlags) (*rest.Config, error) {
-	loader := flags.ToRawKubeConfigLoader()
-	config, err := flags.ToRESTConfig()
-	return config, checkHub(config, err, loader, flags)
+// hub returns the client configuration for the hub, and the namespace that the flags name or the
+// context has.
+func (p plugin) hub() (*rest.Config, string, error) {
+	return p.hubOf(p.flags.ToRawKubeConfigLoader())
+}
+
+// hubOf is hub, by another kubeconfig than that of the flags.
+func (p plugin) hubOf(loader clientcmd.ClientConfig) (*rest.Config, string, error) {
+	config, err := loader.ClientConfig()
+	if err := p.checkHub(config, err, loader); err != nil {
+		return nil, "", err
+	}
+	if namespace := ptr.Deref(p.flags.Namespace, ""); namespace != "" {
+		return config, namespace, nil
+	}
+	namespace, _, err := loader.Namespace()
+	return config, namespace, err
 }
 
 // checkHub returns an error where config, which loader has made of a kubeconfig and flags, is for
 // no hub: client-go takes localhost:8080 for one that nothing names. err is the error of loader.
-func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, flags *genericclioptions.ConfigFlags) error {
+func (p plugin) checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("no kubeconfig: %w. %s", err, nameTheHub)
@@ -137,7 +157,9 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 		return nil
 	}
 	raw, _ := loader.RawConfig() // what can't be read has been told
-	if err == nil && (ptr.Deref(flags.APIServer, "") == config.Host || hasServer(&raw, config.Host)) {
+	isNamed := func(cluster *clientcmdapi.Cluster) bool { return cluster.Server == config.Host }
+	clusters := slices.Collect(maps.Values(raw.Clusters))
+	if err == nil && (ptr.Deref(p.flags.APIServer, "") == config.Host || slices.ContainsFunc(clusters, isNamed)) {
 		return nil
 	}
 	files := strings.Join(loader.ConfigAccess().GetLoadingPrecedence(), ", ")
@@ -150,22 +172,12 @@ func checkHub(config *rest.Config, err error, loader clientcmd.ClientConfig, fla
 	return fmt.Errorf("no hub: the kubeconfig is missing or empty (%s). %s", files, nameTheHub)
 }
 
-// hasServer returns whether a kubeconfig has a cluster of that address.
-func hasServer(config *clientcmdapi.Config, server string) bool {
-	for _, cluster := range config.Clusters {
-		if cluster.Server == server {
-			return true
-		}
-	}
-	return false
-}
-
 // isUnreachable returns whether err is that of a hub which does not answer at all.
-func isUnreachable(err error, flags *genericclioptions.ConfigFlags) bool {
+func (p plugin) isUnreachable(err error) bool {
 	asked, ok := errors.AsType[*url.Error](err)
 	if !ok || errors.Is(err, context.Canceled) {
 		return false
 	}
-	config, err := flags.ToRESTConfig()
+	config, err := p.flags.ToRESTConfig()
 	return err == nil && strings.HasPrefix(asked.URL, strings.TrimRight(config.Host, "/")+"/")
 }

@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"bytes"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,13 +26,23 @@ import (
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 )
 
-func run(args ...string) (string, error) {
-	var out bytes.Buffer
-	cmd := NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &out, ErrOut: &out})
+// execute runs the command line and returns what it prints.
+func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+	cmd := NewCommand(streams)
 	cmd.SetArgs(args)
 	cmd.SilenceErrors = true
-	err := cmd.Execute()
-	return out.String(), err
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errOut.String(), err
+}
+
+// succeed runs a command that does not fail, and returns its output.
+func succeed(t *testing.T, args ...string) string {
+	t.Helper()
+	out, _, err := execute(t, args...)
+	require.NoError(t, err)
+	return out
 }
 
 // Revoke never takes more than was said.
@@ -52,7 +61,7 @@ func TestRevoke_Arguments(t *testing.T) {
 		"all of a namespace of somebody": {[]string{"--all-in-namespace", "--requester=alice"}, "can't be used with other flags"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := run(append([]string{"revoke"}, test.args...)...)
+			_, _, err := execute(t, append([]string{"revoke"}, test.args...)...)
 			require.ErrorContains(t, err, test.want)
 		})
 	}
@@ -86,7 +95,7 @@ func TestRevoke_Output(t *testing.T) {
 				return true, next, nil
 			})
 			streams, _, out, _ := genericiooptions.NewTestIOStreams()
-			o := &revokeOptions{streams: streams, timeout: time.Minute}
+			o := &revokeOptions{grantFilter: grantFilter{plugin: plugin{streams: streams}}, timeout: time.Minute}
 			require.NoError(t, o.untilGone(t.Context(), client, []clusterpassv1alpha1.AuthTokenGrant{*test.found}))
 			assert.True(t, strings.HasSuffix(out.String(), test.want), out.String())
 		})
@@ -94,14 +103,14 @@ func TestRevoke_Output(t *testing.T) {
 }
 
 func TestExplain_Arguments(t *testing.T) {
-	_, err := run("explain", "cluster")
+	_, _, err := execute(t, "explain", "cluster")
 	require.ErrorContains(t, err, `unknown command "cluster"`)
 }
 
 func TestJoin_Arguments(t *testing.T) {
-	_, err := run("join", "bravelion")
+	_, _, err := execute(t, "join", "bravelion")
 	require.ErrorContains(t, err, "[member-context member-kubeconfig] is required")
-	_, err = run("join")
+	_, _, err = execute(t, "join")
 	require.ErrorContains(t, err, "accepts 1 arg(s)")
 }
 
@@ -109,7 +118,7 @@ func TestJoin_Arguments(t *testing.T) {
 func TestCommands_NamespaceBeforeName(t *testing.T) {
 	for _, command := range []string{"token", "get-token", "kubeconfig", "join", "unjoin", "revoke", "renew-author", "explain placement"} {
 		t.Run(command, func(t *testing.T) {
-			_, err := run(append(strings.Fields(command), "team-a/bravelion")...)
+			_, _, err := execute(t, append(strings.Fields(command), "team-a/bravelion")...)
 			require.ErrorContains(t, err, `"team-a/bravelion" is not a name`)
 			assert.ErrorContains(t, err, "kubectl clusterpass "+command+" bravelion --namespace=team-a")
 		})
@@ -117,9 +126,7 @@ func TestCommands_NamespaceBeforeName(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	out, err := run("version")
-	require.NoError(t, err)
-	assert.NotEmpty(t, out)
+	assert.NotEmpty(t, succeed(t, "version"))
 }
 
 // What a kubeconfig has in files becomes inline.
@@ -141,16 +148,16 @@ func TestMemberFlags_Load(t *testing.T) {
 	assert.Equal(t, "PEM", string(m.Endpoint.CertificateAuthorityData))
 	assert.Equal(t, "https://m", m.Config.Host, "the user goes on using the address of the context")
 
-	_, err = (&memberFlags{kubeconfig: file, context: "other"}).load(hub)
-	require.ErrorContains(t, err, `no context "other"`)
-	_, err = (&memberFlags{kubeconfig: file, context: "broken"}).load(hub)
-	require.ErrorContains(t, err, `no cluster "none"`)
 	m, err = (&memberFlags{}).load(hub)
 	require.NoError(t, err)
 	assert.Nil(t, m)
 
-	_, err = (&memberFlags{kubeconfig: file}).load(hub)
-	require.ErrorContains(t, err, "has no current context; choose one with --member-context")
+	for context, want := range map[string]string{
+		"other": `no context "other"`, "broken": `no cluster "none"`, "": "has no current context; choose one with --member-context",
+	} {
+		_, err = (&memberFlags{kubeconfig: file, context: context}).load(hub)
+		require.ErrorContains(t, err, want)
+	}
 	config, err := clientcmd.LoadFromFile(file)
 	require.NoError(t, err)
 	config.CurrentContext = "m"
@@ -210,7 +217,7 @@ func TestCommands_NoHub(t *testing.T) {
 		for _, command := range commands {
 			t.Run(name+"/"+command, func(t *testing.T) {
 				t.Setenv("KUBECONFIG", test.env)
-				out, err := run(strings.Fields(command + test.flags)...)
+				out, _, err := execute(t, strings.Fields(command+test.flags)...)
 				require.Error(t, err)
 				told := out + err.Error()
 				first, _, _ := strings.Cut(told, "\n")
@@ -233,17 +240,16 @@ func TestCommands_HubOnDefaultAddress(t *testing.T) {
 		Contexts:       map[string]*clientcmdapi.Context{"hub": {Cluster: "hub"}},
 		CurrentContext: "hub",
 	}, file))
-	for name, test := range map[string]struct{ env, flag string }{
-		"by its kubeconfig": {file, ""},
-		"by a flag":         {filepath.Join(t.TempDir(), "none"), "--server=http://localhost:8080"},
+	for name, test := range map[string]struct {
+		env   string
+		flags []string
+	}{
+		"by its kubeconfig": {file, nil},
+		"by a flag":         {filepath.Join(t.TempDir(), "none"), []string{"--server=http://localhost:8080"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("KUBECONFIG", test.env)
-			args := []string{"grants", "--request-timeout=1s"}
-			if test.flag != "" {
-				args = append(args, test.flag)
-			}
-			_, err := run(args...)
+			_, _, err := execute(t, append([]string{"grants", "--request-timeout=1s"}, test.flags...)...)
 			require.Error(t, err)
 			assert.NotContains(t, err.Error(), "no hub")
 		})

@@ -13,8 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/clientcmd"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -28,32 +26,26 @@ const (
 )
 
 // completeClusters completes arguments with the names of ClusterProfiles.
-func completeClusters(flags *genericclioptions.ConfigFlags, most int) cobra.CompletionFunc {
-	return completeNames(flags, inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles"), most)
+func (p plugin) completeClusters(most int) cobra.CompletionFunc {
+	return p.completeNames(inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles"), most)
 }
 
 // completeNames completes arguments, at most so many if that is not 0, with the names of objects in
 // the namespace. A hub that does not answer completes nothing.
-func completeNames(flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, most int) cobra.CompletionFunc {
+func (p plugin) completeNames(of schema.GroupVersionResource, most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return listNames(cmd.Context(), flags, of, func(name string) bool {
+		return p.listNames(cmd.Context(), of, func(name string) bool {
 			return strings.HasPrefix(name, begin) && !slices.Contains(args, name)
 		}), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
 // listNames returns the names that are wanted, as far as they were read in time.
-func listNames(
-	ctx context.Context, flags *genericclioptions.ConfigFlags, of schema.GroupVersionResource, wanted func(string) bool,
-) []string {
-	hub, err := hubConfig(flags)
-	if err != nil {
-		return nil
-	}
-	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
+func (p plugin) listNames(ctx context.Context, of schema.GroupVersionResource, wanted func(string) bool) []string {
+	hub, namespace, err := p.hub()
 	if err != nil {
 		return nil
 	}
@@ -80,11 +72,6 @@ func listNames(
 			return names[:min(len(names), completionLimit)]
 		}
 	}
-}
-
-// registerFlagCompletions completes --context by the contexts of the kubeconfig.
-func registerFlagCompletions(cmd *cobra.Command, flags *genericclioptions.ConfigFlags) {
-	utilruntime.Must(cmd.RegisterFlagCompletionFunc("context", completeContexts(flags.ToRawKubeConfigLoader)))
 }
 
 // completeContexts completes with the contexts of a kubeconfig, which is read when all flags are

@@ -12,17 +12,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/pkg/doctor"
 )
 
 // runDoctor runs the command against a hub that answers everything but what everybody may see with
 // status.
-func runDoctor(t *testing.T, status int, args ...string) (stdout string, err error) {
+func runDoctor(t *testing.T, status int, args ...string) (string, error) {
 	t.Helper()
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusOK {
@@ -38,15 +34,8 @@ func runDoctor(t *testing.T, status int, args ...string) (stdout string, err err
 	}))
 	t.Cleanup(hub.Close)
 	t.Setenv("KUBECONFIG", t.TempDir()+"/none")
-	flags := genericclioptions.NewConfigFlags(false)
-	flags.APIServer, flags.Namespace = ptr.To(hub.URL), ptr.To("fleet")
-	streams, _, out, _ := genericiooptions.NewTestIOStreams()
-	cmd := newDoctorCommand(flags, streams)
-	cmd.SetArgs(args)
-	cmd.SetOut(out)
-	cmd.SetErr(out)
-	err = cmd.ExecuteContext(t.Context())
-	return out.String(), err
+	out, stderr, err := execute(t, append([]string{"doctor", "--server=" + hub.URL, "--namespace=fleet"}, args...)...)
+	return out + stderr, err
 }
 
 func TestDoctor(t *testing.T) {
@@ -69,15 +58,12 @@ func TestDoctor(t *testing.T) {
 }
 
 func TestDoctor_Output(t *testing.T) {
-	for format, decode := range map[string]func([]byte, any) error{
-		"json": json.Unmarshal,
-		"yaml": func(data []byte, into any) error { return yaml.Unmarshal(data, into) },
-	} {
+	for _, format := range []string{"json", "yaml"} {
 		t.Run(format, func(t *testing.T) {
 			out, err := runDoctor(t, http.StatusForbidden, "-o", format)
 			require.NoError(t, err)
 			var found []doctor.Finding
-			require.NoError(t, decode([]byte(out), &found))
+			require.NoError(t, decoders[format]([]byte(out), &found))
 			require.NotEmpty(t, found)
 			for _, f := range found {
 				assert.NotEmpty(t, f.Check)

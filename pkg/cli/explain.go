@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/client-go/kubernetes"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -26,18 +24,18 @@ import (
 	"clusterpass.dev/pkg/scheduling"
 )
 
-func newExplainCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+func newExplainCommand(p plugin) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Explain what was decided",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newExplainPlacementCommand(flags, streams))
+	cmd.AddCommand(newExplainPlacementCommand(p))
 	return cmd
 }
 
-func newExplainPlacementCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+func newExplainPlacementCommand(p plugin) *cobra.Command {
 	return &cobra.Command{
 		Use:   "placement NAME",
 		Short: "Say why a Placement selects each cluster, or why not",
@@ -48,19 +46,13 @@ The command decides as the controller does, from the objects that you may read o
 ClusterProfiles you cannot list. If there is no cluster to choose from, it says why.`,
 		Example:           `  kubectl clusterpass explain placement gpu -n team-a`,
 		Args:              names(cobra.ExactArgs(1)),
-		ValidArgsFunction: completeNames(flags, v1alpha1.SchemeGroupVersion.WithResource("placements"), 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return explainPlacement(cmd.Context(), flags, streams, args[0])
-		},
+		ValidArgsFunction: p.completeNames(v1alpha1.SchemeGroupVersion.WithResource("placements"), 1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return p.explainPlacement(cmd.Context(), args[0]) },
 	}
 }
 
-func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string) error {
-	config, err := hubConfig(flags)
-	if err != nil {
-		return err
-	}
-	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
+func (p plugin) explainPlacement(ctx context.Context, name string) error {
+	config, namespace, err := p.hub()
 	if err != nil {
 		return err
 	}
@@ -79,13 +71,13 @@ func explainPlacement(ctx context.Context, flags *genericclioptions.ConfigFlags,
 		return err
 	}
 	if answer.None != "" {
-		return printNone(streams.Out, namespace+"/"+name, answer)
+		return printNone(p.streams.Out, namespace+"/"+name, answer)
 	}
-	printLeftOut(streams.ErrOut, answer)
+	printLeftOut(p.streams.ErrOut, answer)
 	if told := answer.Condition; told != nil && told.Reason == v1alpha1.PlacementReasonNoClusterSets {
-		fmt.Fprintf(streams.ErrOut, "warning: the controller cannot choose these clusters: %s: %s\n", told.Reason, told.Message)
+		fmt.Fprintf(p.streams.ErrOut, "warning: the controller cannot choose these clusters: %s: %s\n", told.Reason, told.Message)
 	}
-	return printExplanations(streams.Out, answer.Explanations)
+	return printExplanations(p.streams.Out, answer.Explanations)
 }
 
 // printLeftOut warns of what is not among the explanations, and of what may be among them and be

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"clusterpass.dev/pkg/generated/clientset/versioned"
@@ -32,6 +32,7 @@ const (
 
 // grantFilter selects grants.
 type grantFilter struct {
+	plugin
 	allNamespaces             bool
 	cluster                   string
 	serviceAccount, requester string
@@ -45,19 +46,14 @@ func (f *grantFilter) addFlags(flags *pflag.FlagSet) {
 
 // selector returns the field selector of the filter.
 func (f *grantFilter) selector() string {
-	set := fields.Set{}
-	add := func(key, value string) {
-		if value != "" {
-			set[key] = value
-		}
+	clusterNamespace, cluster := split(f.cluster)
+	accountNamespace, account := split(f.serviceAccount)
+	set := fields.Set{
+		"spec.clusterProfile.namespace": clusterNamespace, "spec.clusterProfile.name": cluster,
+		"spec.serviceAccount.namespace": accountNamespace, "spec.serviceAccount.name": account,
+		"spec.requester.username": f.requester,
 	}
-	namespace, name := split(f.cluster)
-	add("spec.clusterProfile.namespace", namespace)
-	add("spec.clusterProfile.name", name)
-	namespace, name = split(f.serviceAccount)
-	add("spec.serviceAccount.namespace", namespace)
-	add("spec.serviceAccount.name", name)
-	add("spec.requester.username", f.requester)
+	maps.DeleteFunc(set, func(_, value string) bool { return value == "" })
 	return set.String()
 }
 
@@ -69,30 +65,27 @@ func split(name string) (namespace, rest string) {
 	return "", name
 }
 
-// grantClient returns a client for the hub, and the namespace that f is about.
-func (f *grantFilter) client(flags *genericclioptions.ConfigFlags) (client versioned.Interface, namespace string, err error) {
-	hub, err := hubConfig(flags)
+// client returns a client for the hub, and the namespace that f is about.
+func (f *grantFilter) client() (versioned.Interface, string, error) {
+	hub, namespace, err := f.hub()
 	if err != nil {
 		return nil, "", err
 	}
-	client, err = versioned.NewForConfig(hub)
-	if err != nil || f.allNamespaces {
-		return client, metav1.NamespaceAll, err
+	if f.allNamespaces {
+		namespace = metav1.NamespaceAll
 	}
-	namespace, _, err = flags.ToRawKubeConfigLoader().Namespace()
+	client, err := versioned.NewForConfig(hub)
 	return client, namespace, err
 }
 
 // grantsOptions are those of grants.
 type grantsOptions struct {
 	grantFilter
-	flags   *genericclioptions.ConfigFlags
-	streams genericiooptions.IOStreams
-	print   *genericclioptions.PrintFlags
+	print *genericclioptions.PrintFlags
 }
 
-func newGrantsCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &grantsOptions{flags: flags, streams: streams, print: genericclioptions.NewPrintFlags("")}
+func newGrantsCommand(p plugin) *cobra.Command {
+	o := &grantsOptions{grantFilter: grantFilter{plugin: p}, print: genericclioptions.NewPrintFlags("")}
 	cmd := &cobra.Command{
 		Use:   "grants [CLUSTER]",
 		Short: "List who was given tokens for which cluster",
@@ -105,7 +98,7 @@ A grant is in the namespace from which the token was requested. CLUSTER is the n
   # What alice has been granted in this namespace
   kubectl clusterpass grants --requester alice`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeClusters(flags, 1),
+		ValidArgsFunction: p.completeClusters(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.cluster = args[0]
@@ -119,7 +112,7 @@ A grant is in the namespace from which the token was requested. CLUSTER is the n
 }
 
 func (o *grantsOptions) run(ctx context.Context) error {
-	client, namespace, err := o.client(o.flags)
+	client, namespace, err := o.client()
 	if err != nil {
 		return err
 	}
@@ -172,15 +165,7 @@ func (o *grantsOptions) printTable(ctx context.Context, client versioned.Interfa
 		_, err := fmt.Fprintln(o.streams.ErrOut, "No grants found")
 		return err
 	}
-	if err := decodeRows(table); err != nil {
-		return err
-	}
-	printer := printers.NewTablePrinter(printers.PrintOptions{WithNamespace: namespace == metav1.NamespaceAll, Wide: wide})
-	return printer.PrintObj(table, o.streams.Out)
-}
-
-// decodeRows decodes the metadata of the rows, which the column of namespaces is printed from.
-func decodeRows(table *metav1.Table) error {
+	// The column of namespaces is printed from the metadata of the rows.
 	for i := range table.Rows {
 		metadata := &metav1.PartialObjectMetadata{}
 		if err := json.Unmarshal(table.Rows[i].Object.Raw, metadata); err != nil {
@@ -188,5 +173,6 @@ func decodeRows(table *metav1.Table) error {
 		}
 		table.Rows[i].Object.Object = metadata
 	}
-	return nil
+	printer := printers.NewTablePrinter(printers.PrintOptions{WithNamespace: namespace == metav1.NamespaceAll, Wide: wide})
+	return printer.PrintObj(table, o.streams.Out)
 }

@@ -4,16 +4,21 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/join"
@@ -28,14 +33,22 @@ const (
 
 // targetFlags are what join and unjoin have in common.
 type targetFlags struct {
+	plugin
 	member         memberFlags
 	clusterManager string
 	dryRun         string
 	timeout        time.Duration
 }
 
-func (f *targetFlags) addFlags(flags *pflag.FlagSet) {
-	f.member.addFlags(flags)
+func (f *targetFlags) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.member.context, flagMemberContext, "",
+		"Context of the kubeconfig for an admin of the member. Default: the current one of --member-kubeconfig.")
+	flags.StringVar(&f.member.kubeconfig, flagMemberKubeconfig, "",
+		"Kubeconfig file of the member. Default: the hub's kubeconfig; --member-context is required then.")
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc(flagMemberContext, completeContexts(func() clientcmd.ClientConfig {
+		return f.member.clientConfig(f.flags)
+	})))
 	flags.StringVar(&f.clusterManager, "cluster-manager", join.DefaultClusterManager, "The ClusterProfile's spec.clusterManager.name.")
 	flags.StringVar(&f.dryRun, "dry-run", string(join.DryRunNone),
 		`"none"; "client" only reads and says what would be done; "server" also sends changes of existing objects as dry runs.`)
@@ -43,32 +56,28 @@ func (f *targetFlags) addFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.timeout, "timeout", time.Minute, "How long each wait may take.")
 }
 
-// target returns the ClusterProfile called name in the namespace of the flags.
-func (f *targetFlags) target(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string) (join.Target, error) {
+// load returns the ClusterProfile called name in the namespace of the flags, and its member, nil if
+// no flag names that.
+func (f *targetFlags) load(name string) (join.Target, *join.Member, error) {
 	dryRun, err := join.ParseDryRun(f.dryRun)
 	if err != nil {
-		return join.Target{}, err
+		return join.Target{}, nil, err
 	}
-	hub, err := hubConfig(flags)
+	hub, namespace, err := f.hub()
 	if err != nil {
-		return join.Target{}, err
+		return join.Target{}, nil, err
 	}
-	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return join.Target{}, err
-	}
+	member, err := f.member.load(f.flags)
 	return join.Target{
 		Hub: hub, Namespace: namespace, Name: name, ClusterManager: f.clusterManager,
-		DryRun: dryRun, Timeout: f.timeout, Out: streams.Out,
-	}, nil
+		DryRun: dryRun, Timeout: f.timeout, Out: f.streams.Out,
+	}, member, err
 }
 
 // joinOptions are those of join.
 type joinOptions struct {
 	targetFlags
-	flags   *genericclioptions.ConfigFlags
-	streams genericiooptions.IOStreams
-	labels  map[string]string
+	labels map[string]string
 	// taints are KEY[=VALUE]:EFFECT.
 	taints  []string
 	allowed join.Allowed
@@ -81,8 +90,8 @@ type joinOptions struct {
 	wait          bool
 }
 
-func newJoinCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &joinOptions{flags: flags, streams: streams}
+func newJoinCommand(p plugin) *cobra.Command {
+	o := &joinOptions{targetFlags: targetFlags{plugin: p}}
 	cmd := &cobra.Command{
 		Use:   "join NAME (--member-context CONTEXT | --member-kubeconfig FILE)",
 		Short: "Make a cluster a member of the hub",
@@ -114,19 +123,19 @@ Run it again to allow other roles or namespaces: it changes only what differs.`,
 			return o.run(cmd.Context(), args[0])
 		},
 	}
-	o.addFlags(cmd.Flags())
+	o.addFlags(cmd)
 	cmd.MarkFlagsOneRequired(flagMemberContext, flagMemberKubeconfig)
 	for _, flag := range []string{"labels", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules",
 		"allow-usage", "member-server", flagConsumers, "revoke-grants"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
-	o.member.registerCompletion(cmd, flags)
 	return cmd
 }
 
-func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
-	o.targetFlags.addFlags(flags)
-	o.member.addServerFlag(flags)
+func (o *joinOptions) addFlags(cmd *cobra.Command) {
+	o.targetFlags.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&o.member.server, "member-server", "", "URL at which the hub reaches the member. Default: that of --member-context.")
 	flags.StringToStringVar(&o.labels, "labels", nil,
 		"Labels of the ClusterProfile. Those of an earlier join that are not given again are removed.")
 	flags.StringSliceVar(&o.taints, "taint", nil, "Taints of the ClusterProfile, as KEY[=VALUE]:EFFECT: "+
@@ -152,22 +161,18 @@ func (o *joinOptions) addFlags(flags *pflag.FlagSet) {
 }
 
 func (o *joinOptions) run(ctx context.Context, name string) error {
-	target, err := o.target(o.flags, o.streams, name)
+	target, member, err := o.load(name)
 	if err != nil {
 		return err
 	}
-	m, err := o.member.load(o.flags)
-	if err != nil {
-		return err
-	}
-	if m == nil {
+	if member == nil {
 		return errors.New("--member-context and --member-kubeconfig must not both be empty")
 	}
 	consumers, err := o.forConsumers()
 	if err != nil {
 		return err
 	}
-	options := &join.Options{Target: target, Member: *m, Allowed: o.allowed, Consumers: consumers, Labels: o.labels,
+	options := &join.Options{Target: target, Member: *member, Allowed: o.allowed, Consumers: consumers, Labels: o.labels,
 		CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
 	for _, written := range o.taints {
 		taint, err := join.ParseTaint(written)
@@ -194,4 +199,113 @@ func (o *joinOptions) forConsumers() (*multiclusterv1alpha1.AuthTokenRequestSpec
 		spec.ClusterRoles = append(spec.ClusterRoles, multiclusterv1alpha1.ClusterRole{Name: role})
 	}
 	return spec, nil
+}
+
+// unjoinOptions are those of unjoin.
+type unjoinOptions struct {
+	targetFlags
+	abandon bool
+}
+
+func newUnjoinCommand(p plugin) *cobra.Command {
+	o := &unjoinOptions{targetFlags: targetFlags{plugin: p}}
+	cmd := &cobra.Command{
+		Use:   "unjoin NAME [--member-context CONTEXT | --member-kubeconfig FILE]",
+		Short: "Remove a member from the hub",
+		Long: `Remove a member from the hub: undo join.
+
+First it marks the member as leaving: requests for tokens are refused, and ClusterCredentialSets drop the member. Then it deletes the
+AuthTokenGrants of the member, and waits until their tokens have ended. Then it removes the ClusterProfile and the Secret on the hub. With
+--member-context or --member-kubeconfig it also removes what join made on the member, and what the hub could not revoke there. The
+namespaces of --allow-namespaces stay, and everything that others have in them. If interrupted, run the same command to resume. To keep
+the member instead, join it again: that removes the mark.`,
+		Example: `  # Remove bravelion, and clean it up
+  kubectl clusterpass unjoin bravelion --member-context bravelion-admin
+
+  # Remove a cluster that is gone for ever
+  kubectl clusterpass unjoin bravelion --abandon-member`,
+		Args:              names(cobra.ExactArgs(1)),
+		ValidArgsFunction: p.completeClusters(1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
+	}
+	o.addFlags(cmd)
+	cmd.Flags().BoolVar(&o.abandon, "abandon-member", false, "The member is gone for ever: remove its grants without revoking them there.")
+	return cmd
+}
+
+func (o *unjoinOptions) run(ctx context.Context, name string) error {
+	target, member, err := o.load(name)
+	if err != nil {
+		return err
+	}
+	return join.Undo(ctx, &join.UnjoinOptions{Target: target, Member: member, AbandonMember: o.abandon})
+}
+
+// memberFlags say how the user reaches a member, beside the hub.
+type memberFlags struct {
+	kubeconfig, context, server string
+}
+
+// load returns the member, or nil if neither a context nor a kubeconfig is given. A kubeconfig
+// alone is its current context.
+func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, error) {
+	if f.context == "" && f.kubeconfig == "" {
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	}
+	config := f.clientConfig(hub)
+	raw, err := config.RawConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig of the member: %w", err)
+	}
+	name := cmp.Or(f.context, raw.CurrentContext)
+	if name == "" {
+		return nil, fmt.Errorf("the kubeconfig %s has no current context; choose one with --%s", f.kubeconfig, flagMemberContext)
+	}
+	endpoint, err := f.endpoint(&raw, name)
+	if err != nil {
+		return nil, err
+	}
+	client, err := config.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("context %q of the member: %w", name, err)
+	}
+	return &join.Member{Config: client, Endpoint: *endpoint}, nil
+}
+
+// clientConfig returns the kubeconfig that the member's context is in, with that context as the
+// current one.
+func (f *memberFlags) clientConfig(hub *genericclioptions.ConfigFlags) clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = cmp.Or(f.kubeconfig, ptr.Deref(hub.KubeConfig, ""))
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
+}
+
+// endpoint returns the cluster of the context, with its CA inline and by the address that the hub
+// is to use.
+func (f *memberFlags) endpoint(config *clientcmdapi.Config, name string) (*clientcmdapi.Cluster, error) {
+	context, ok := config.Contexts[name]
+	if !ok {
+		return nil, fmt.Errorf("the member's kubeconfig has no context %q", name)
+	}
+	cluster, ok := config.Clusters[context.Cluster]
+	if !ok {
+		return nil, fmt.Errorf("the member's kubeconfig has no cluster %q for context %q", context.Cluster, name)
+	}
+	for field, value := range map[string]string{"server": cluster.Server, "proxy-url": cluster.ProxyURL} {
+		// client-go's own words would quote it, with a password that may be in there.
+		if _, err := url.Parse(value); err != nil {
+			return nil, fmt.Errorf("the member's context %q: its %s is not a URL", name, field)
+		}
+	}
+	endpoint := cluster.DeepCopy()
+	endpoint.Server = cmp.Or(f.server, endpoint.Server)
+	if len(endpoint.CertificateAuthorityData) > 0 || endpoint.CertificateAuthority == "" {
+		return endpoint, nil
+	}
+	ca, err := os.ReadFile(endpoint.CertificateAuthority)
+	if err != nil {
+		return nil, fmt.Errorf("certificate-authority of context %q: %w", name, err)
+	}
+	endpoint.CertificateAuthorityData = ca
+	return endpoint, nil
 }

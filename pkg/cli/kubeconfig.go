@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,28 +17,24 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/pkg/credential"
 )
 
 // kubeconfigOptions are those of kubeconfig.
 type kubeconfigOptions struct {
-	streams genericiooptions.IOStreams
-	flags   *genericclioptions.ConfigFlags
+	plugin
 	request credential.RequestFlags
 	source  credential.Options
 	merge   bool
-	// executable returns the command that the contexts run.
-	executable func() (string, error)
 }
 
-func newKubeconfigCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &kubeconfigOptions{flags: flags, streams: streams, executable: executable}
+func newKubeconfigCommand(p plugin) *cobra.Command {
+	o := &kubeconfigOptions{plugin: p}
 	cmd := &cobra.Command{
 		Use:   "kubeconfig CLUSTER...",
 		Short: "Print contexts for member clusters, or merge them into your kubeconfig",
@@ -58,7 +55,7 @@ a ServiceAccount in namespace default, whose name is made from your user name an
   # Use a context for one command, with another role
   kubectl --kubeconfig=<(kubectl clusterpass kubeconfig bravelion --cluster-role=edit) get pods`,
 		Args:              names(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: completeClusters(flags, 0),
+		ValidArgsFunction: p.completeClusters(0),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	}
 	cmd.Flags().BoolVar(&o.merge, "merge", false, "Merge the contexts into the kubeconfig in use.")
@@ -68,7 +65,7 @@ a ServiceAccount in namespace default, whose name is made from your user name an
 }
 
 func (o *kubeconfigOptions) run(ctx context.Context, clusters []string) error {
-	hub, err := o.hub()
+	hub, err := o.pinHub()
 	if err != nil {
 		return err
 	}
@@ -97,34 +94,10 @@ func (o *kubeconfigOptions) run(ctx context.Context, clusters []string) error {
 	return err
 }
 
-// hub returns the hub that the contexts are to be tied to.
-func (o *kubeconfigOptions) hub() (*pinnedHub, error) {
-	loader := o.flags.ToRawKubeConfigLoader()
-	config, namespace, err := hubClient(loader, o.flags, o.streams)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := loader.RawConfig()
-	if err != nil {
-		return nil, err
-	}
-	hub, err := pinHub(raw, o.flags)
-	if err != nil {
-		return nil, err
-	}
-	if hub.command, err = o.executable(); err != nil {
-		return nil, err
-	}
-	hub.config, hub.namespace = config, namespace
-	return hub, nil
-}
-
 // paths returns the kubeconfig in use, to be read and written as kubectl config does.
 func (o *kubeconfigOptions) paths() *clientcmd.PathOptions {
 	paths := clientcmd.NewDefaultPathOptions()
-	if o.flags.KubeConfig != nil {
-		paths.LoadingRules.ExplicitPath = *o.flags.KubeConfig
-	}
+	paths.LoadingRules.ExplicitPath = ptr.Deref(o.flags.KubeConfig, "")
 	return paths
 }
 
@@ -178,17 +151,20 @@ func (o *kubeconfigOptions) mergeInto(paths *clientcmd.PathOptions, hub *pinnedH
 		if err := hub.owns(config, cluster); err != nil {
 			return err
 		}
-		put(config.Clusters, context.Cluster, entries.Clusters[context.Cluster], func(old, entry *clientcmdapi.Cluster) {
-			entry.LocationOfOrigin = old.LocationOfOrigin
-		})
-		put(config.AuthInfos, context.AuthInfo, entries.AuthInfos[context.AuthInfo], func(old, entry *clientcmdapi.AuthInfo) {
-			entry.LocationOfOrigin = old.LocationOfOrigin
-		})
-		put(config.Contexts, cluster, context, func(old, entry *clientcmdapi.Context) {
+		if old := config.Clusters[context.Cluster]; old != nil {
+			entries.Clusters[context.Cluster].LocationOfOrigin = old.LocationOfOrigin
+		}
+		if old := config.AuthInfos[context.AuthInfo]; old != nil {
+			entries.AuthInfos[context.AuthInfo].LocationOfOrigin = old.LocationOfOrigin
+		}
+		if old := config.Contexts[cluster]; old != nil {
 			// The user's own choice, which kubectl config set-context makes.
-			entry.LocationOfOrigin, entry.Namespace, entry.Extensions = old.LocationOfOrigin, old.Namespace, old.Extensions
-		})
+			context.LocationOfOrigin, context.Namespace, context.Extensions = old.LocationOfOrigin, old.Namespace, old.Extensions
+		}
 	}
+	maps.Copy(config.Clusters, entries.Clusters)
+	maps.Copy(config.AuthInfos, entries.AuthInfos)
+	maps.Copy(config.Contexts, entries.Contexts)
 	if err := clientcmd.ModifyConfig(paths, *config, false); err != nil {
 		return lockedBy(err, time.Now())
 	}
@@ -196,14 +172,6 @@ func (o *kubeconfigOptions) mergeInto(paths *clientcmd.PathOptions, hub *pinnedH
 		fmt.Fprintf(o.streams.Out, "context %q is in your kubeconfig\n", cluster)
 	}
 	return nil
-}
-
-// put puts entry into entries; keep takes over what is to stay of one that is there.
-func put[T any](entries map[string]*T, name string, entry *T, keep func(old, entry *T)) {
-	if old := entries[name]; old != nil {
-		keep(old, entry)
-	}
-	entries[name] = entry
 }
 
 // pinnedHub is a hub as contexts name it, which have to find it from anywhere.

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,18 +17,26 @@ import (
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
 )
 
-// pinHub returns the hub's context and the files that it is made of. A context names them, since it
-// would else look for the hub in the current context, which may be itself.
-func pinHub(raw clientcmdapi.Config, flags *genericclioptions.ConfigFlags) (*pinnedHub, error) {
-	if err := unpinnable(flags); err != nil {
+// pinHub returns the hub that the contexts are to be tied to, with its own context and the files
+// that it is made of. A context names them, since it would else look for the hub in the current
+// context, which may be itself.
+func (p plugin) pinHub() (*pinnedHub, error) {
+	loader := p.flags.ToRawKubeConfigLoader()
+	config, namespace, err := p.mintingHub(loader)
+	if err != nil {
 		return nil, err
 	}
-	name := raw.CurrentContext
-	if flags.Context != nil && *flags.Context != "" {
-		name = *flags.Context
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return nil, err
 	}
+	if err := unpinnable(p.flags); err != nil {
+		return nil, err
+	}
+	name := cmp.Or(ptr.Deref(p.flags.Context, ""), raw.CurrentContext)
 	context := raw.Contexts[name]
 	if context == nil {
 		return nil, errors.New("contexts of members need a kubeconfig with a context of the hub")
@@ -49,7 +58,11 @@ func pinHub(raw clientcmdapi.Config, flags *genericclioptions.ConfigFlags) (*pin
 			pinned = append(pinned, absolute)
 		}
 	}
-	return &pinnedHub{kubeconfig: strings.Join(pinned, string(filepath.ListSeparator)), context: name}, nil
+	command, err := executable()
+	return &pinnedHub{
+		config: config, namespace: namespace, command: command,
+		kubeconfig: strings.Join(pinned, string(filepath.ListSeparator)), context: name,
+	}, err
 }
 
 // unpinnable refuses flags that change the hub's context for this one run: a kubeconfig would have
@@ -62,7 +75,7 @@ func unpinnable(flags *genericclioptions.ConfigFlags) error {
 		"username": flags.Username, "password": flags.Password,
 	}
 	for name, value := range given {
-		if value != nil && *value != "" {
+		if ptr.Deref(value, "") != "" {
 			return fmt.Errorf("contexts of members can't take --%s: put it into a context of the hub", name)
 		}
 	}

@@ -8,9 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/join"
@@ -40,15 +37,13 @@ request new tokens. References to owners that no longer exist are dropped.`
 
   # Resume an interrupted run, from any working directory.
   kubectl clusterpass migrate --dir=/backup/clusterpass-migration-1a2b3c4d`
-
-	migrateTimeout = 5 * time.Minute
 )
 
 // newMigrateCommand returns the command that moves an inventory from CustomResourceDefinitions to
 // clusterpass.
-func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+func newMigrateCommand(p plugin) *cobra.Command {
 	options := migrate.Options{
-		Timeout: migrateTimeout,
+		Timeout: 5 * time.Minute,
 		Service: migrate.ServiceReference{Namespace: hub.SystemNamespace, Name: hub.ServerName, Port: 443},
 	}
 	var dryRun string
@@ -66,7 +61,7 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 			default:
 				return fmt.Errorf("--dry-run=%s: want none or client; the hub cannot try out a migration", dryRun)
 			}
-			config, err := hubConfig(flags)
+			config, _, err := p.hub()
 			if err != nil {
 				return err
 			}
@@ -74,17 +69,13 @@ func newMigrateCommand(flags *genericclioptions.ConfigFlags, streams genericioop
 			if err != nil {
 				return err
 			}
-			return migrate.New(hub, options, streams).Run(cmd.Context())
+			return migrate.New(hub, options, p.streams).Run(cmd.Context())
 		},
 	}
-	addMigrateFlags(cmd.Flags(), &options)
-	cmd.Flags().StringVar(&dryRun, "dry-run", string(join.DryRunNone),
+	fs := cmd.Flags()
+	fs.StringVar(&dryRun, "dry-run", string(join.DryRunNone),
 		`"none"; "client" says what would be done, and changes nothing, neither on the hub nor on disk.`)
-	cmd.Flags().Lookup("dry-run").NoOptDefVal = string(join.DryRunClient)
-	return cmd
-}
-
-func addMigrateFlags(fs *pflag.FlagSet, options *migrate.Options) {
+	fs.Lookup("dry-run").NoOptDefVal = string(join.DryRunClient)
 	fs.StringVar(&options.Dir, "dir", options.Dir, "Folder for the export and the state of the migration. "+
 		"Default: clusterpass-migration- and the first digits of the hub's UID, in the working directory.")
 	fs.BoolVarP(&options.Yes, "yes", "y", options.Yes, "Delete the CustomResourceDefinitions without asking.")
@@ -99,4 +90,5 @@ func addMigrateFlags(fs *pflag.FlagSet, options *migrate.Options) {
 	fs.Int32Var(&options.Service.Port, "service-port", options.Service.Port, "Port of the Service of clusterpass-apiserver.")
 	fs.StringVar(&options.CAFile, "ca-file", options.CAFile, "File with the CA of clusterpass-apiserver. "+
 		"Default: that of APIService v1alpha1.clusterpass.dev, else ca.crt in Secret clusterpass-apiserver-cert.")
+	return cmd
 }

@@ -13,14 +13,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// denyingHub answers that nothing is allowed, and fails the test when it is asked for anything
-// else.
-func denyingHub(t *testing.T) *genericclioptions.ConfigFlags {
-	t.Helper()
+// Migrate reaches the hub of the flags, which answers that nothing is allowed. It is asked for
+// nothing else.
+func TestMigrate_Hub(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !assert.Equal(t, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", r.URL.Path) {
 			w.WriteHeader(http.StatusNotFound)
@@ -32,25 +29,14 @@ func denyingHub(t *testing.T) *genericclioptions.ConfigFlags {
 		assert.NoError(t, json.NewEncoder(w).Encode(review))
 	}))
 	t.Cleanup(server.Close)
-	flags := genericclioptions.NewConfigFlags(false)
-	flags.APIServer = &server.URL
-	return flags
-}
-
-// Migrate reaches the hub of the flags.
-func TestMigrate_Hub(t *testing.T) {
 	for _, flag := range []string{"--yes", "--dry-run", "--dry-run=client", "--dry-run=none"} {
 		t.Run(flag, func(t *testing.T) {
-			streams, _, out, _ := genericiooptions.NewTestIOStreams()
-			cmd := newMigrateCommand(denyingHub(t), streams)
 			dir := filepath.Join(t.TempDir(), "migration")
-			cmd.SetArgs([]string{"--dir=" + dir, flag, "--service-namespace=elsewhere", "--service-name=server"})
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-
-			err := cmd.ExecuteContext(t.Context())
+			t.Setenv("KUBECONFIG", filepath.Join(dir, "none"))
+			out, _, err := execute(t, "migrate", "--server="+server.URL, "--dir="+dir, flag, "--service-namespace=elsewhere", "--service-name=server")
 			require.ErrorContains(t, err, "rights on the hub are missing:")
 			require.ErrorContains(t, err, `- get services "server" in namespace elsewhere`)
-			assert.Empty(t, out.String())
+			assert.Empty(t, out)
 			assert.NoDirExists(t, dir)
 		})
 	}
@@ -58,7 +44,7 @@ func TestMigrate_Hub(t *testing.T) {
 
 func TestMigrate_DryRun(t *testing.T) {
 	for _, value := range []string{"server", "true"} {
-		_, err := run("migrate", "--dry-run="+value)
+		_, _, err := execute(t, "migrate", "--dry-run="+value)
 		require.ErrorContains(t, err, "--dry-run="+value+": want none or client")
 	}
 }

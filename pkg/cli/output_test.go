@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,14 +27,29 @@ var decoders = map[string]func([]byte, any) error{
 	"kyaml": func(data []byte, into any) error { return yaml.UnmarshalStrict(data, into) },
 }
 
+// outputs are what a command prints by the flags for its output.
+type outputs map[string]struct {
+	args []string
+	want string
+}
+
+func (o outputs) expect(t *testing.T, command ...string) {
+	t.Helper()
+	for name, test := range o {
+		t.Run(name, func(t *testing.T) {
+			out, stderr, err := execute(t, slices.Concat(command, test.args)...)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, out)
+			assert.Empty(t, stderr)
+		})
+	}
+}
+
 func TestToken_Output(t *testing.T) {
 	newFakeHub(t)
 	template := filepath.Join(t.TempDir(), "template")
 	require.NoError(t, os.WriteFile(template, []byte("{.grantName}"), 0o600))
-	for name, test := range map[string]struct {
-		args []string
-		want string
-	}{
+	outputs{
 		"the token alone":          {nil, secretToken + "\n"},
 		"an empty format":          {[]string{"--output="}, secretToken + "\n"},
 		"a JSONPath":               {[]string{"-o", "jsonpath={.token} {.grantName}"}, secretToken + " grant"},
@@ -44,18 +60,10 @@ func TestToken_Output(t *testing.T) {
 		"--template alone":         {[]string{"--template={{.grantName}}"}, "grant"},
 		"the kind of the answer":   {[]string{"-o", "jsonpath={.apiVersion} {.kind}"}, "clusterpass.dev/v1alpha1 AuthTokenRequestStatus"},
 		"a missing field is empty": {[]string{"-o", "jsonpath={.metadata.name}"}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out, stderr, err := execute(t, append([]string{"token", "bravelion"}, test.args...)...)
-			require.NoError(t, err)
-			assert.Equal(t, test.want, out)
-			assert.Empty(t, stderr)
-		})
-	}
+	}.expect(t, "token", "bravelion")
 	for format, decode := range decoders {
 		t.Run(format, func(t *testing.T) {
-			out, _, err := execute(t, "token", "bravelion", "-o", format)
-			require.NoError(t, err)
+			out := succeed(t, "token", "bravelion", "-o", format)
 			var answer struct {
 				metav1.TypeMeta                 `json:",inline"`
 				v1alpha1.AuthTokenRequestStatus `json:",inline"`
@@ -112,10 +120,7 @@ func TestGrants_Output(t *testing.T) {
 		}
 		answer(w, list)
 	})
-	for name, test := range map[string]struct {
-		args []string
-		want string
-	}{
+	outputs{
 		"names":                {[]string{"-o", "name"}, "authtokengrant.clusterpass.dev/one\nauthtokengrant.clusterpass.dev/two\n"},
 		"a JSONPath":           {[]string{"-o", "jsonpath={.items[*].metadata.name}"}, "one two"},
 		"the kind of the list": {[]string{"-o", "jsonpath={.apiVersion} {.kind}"}, "clusterpass.dev/v1alpha1 AuthTokenGrantList"},
@@ -123,18 +128,10 @@ func TestGrants_Output(t *testing.T) {
 		"the version of each":  {[]string{"-o", "jsonpath={.items[1].apiVersion}"}, "clusterpass.dev/v1alpha1"},
 		"a template":           {[]string{"-o", "go-template={{range .items}}{{.metadata.name}},{{end}}"}, "one,two,"},
 		"--template alone":     {[]string{"--template={{range .items}}{{.metadata.name}},{{end}}"}, "one,two,"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out, stderr, err := execute(t, append([]string{"grants", "--requester=alice"}, test.args...)...)
-			require.NoError(t, err)
-			assert.Equal(t, test.want, out)
-			assert.Empty(t, stderr)
-		})
-	}
+	}.expect(t, "grants", "--requester=alice")
 	for format, decode := range decoders {
 		t.Run(format, func(t *testing.T) {
-			out, _, err := execute(t, "grants", "--requester=alice", "-o", format)
-			require.NoError(t, err)
+			out := succeed(t, "grants", "--requester=alice", "-o", format)
 			assert.NotContains(t, out, "managedFields")
 			var list clusterpassv1alpha1.AuthTokenGrantList
 			require.NoError(t, decode([]byte(out), &list))

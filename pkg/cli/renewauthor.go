@@ -10,8 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -21,14 +19,13 @@ import (
 
 // renewAuthorOptions are those of renew-author.
 type renewAuthorOptions struct {
-	flags      *genericclioptions.ConfigFlags
-	streams    genericiooptions.IOStreams
+	plugin
 	generation int64
 	uid        string
 }
 
-func newRenewAuthorCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &renewAuthorOptions{flags: flags, streams: streams}
+func newRenewAuthorCommand(p plugin) *cobra.Command {
+	o := &renewAuthorOptions{plugin: p}
 	cmd := &cobra.Command{
 		Use:   "renew-author SET --generation=GENERATION --uid=UID",
 		Short: "Become the author of a ClusterCredentialSet as it is",
@@ -44,7 +41,7 @@ clustercredentialsets/author.`,
   kubectl clusterpass renew-author gpu -n default
   kubectl clusterpass renew-author gpu -n default --generation=4 --uid=5a1cbd3c-5b0e-4f0c-9d3e-2f1f5f3f6a11`,
 		Args:              names(cobra.ExactArgs(1)),
-		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource("clustercredentialsets"), 1),
+		ValidArgsFunction: p.completeNames(clusterpassv1alpha1.SchemeGroupVersion.WithResource("clustercredentialsets"), 1),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	}
 	cmd.Flags().Int64Var(&o.generation, "generation", 0, "Generation of the set that you have looked at.")
@@ -54,11 +51,7 @@ clustercredentialsets/author.`,
 }
 
 func (o *renewAuthorOptions) run(ctx context.Context, name string) error {
-	config, err := hubConfig(o.flags)
-	if err != nil {
-		return err
-	}
-	namespace, _, err := o.flags.ToRawKubeConfigLoader().Namespace()
+	config, namespace, err := o.hub()
 	if err != nil {
 		return err
 	}

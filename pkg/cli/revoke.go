@@ -16,8 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
@@ -30,15 +28,13 @@ const revokePoll = 500 * time.Millisecond
 // revokeOptions are those of revoke.
 type revokeOptions struct {
 	grantFilter
-	flags   *genericclioptions.ConfigFlags
-	streams genericiooptions.IOStreams
 	all     bool
 	wait    bool
 	timeout time.Duration
 }
 
-func newRevokeCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &revokeOptions{flags: flags, streams: streams}
+func newRevokeCommand(p plugin) *cobra.Command {
+	o := &revokeOptions{grantFilter: grantFilter{plugin: p}}
 	cmd := &cobra.Command{
 		Use:   "revoke NAME... | --cluster-profile CLUSTER | --requester USER | --service-account ACCOUNT | --all-in-namespace",
 		Short: "Revoke grants, and so end their tokens",
@@ -52,12 +48,12 @@ milliseconds, and are refused after ten seconds at most; the command returns a l
   # End all tokens that bob was given
   kubectl clusterpass revoke --requester bob -A`,
 		Args:              names(cobra.ArbitraryArgs),
-		ValidArgsFunction: completeNames(flags, clusterpassv1alpha1.SchemeGroupVersion.WithResource(grantsResource), 0),
+		ValidArgsFunction: p.completeNames(clusterpassv1alpha1.SchemeGroupVersion.WithResource(grantsResource), 0),
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.cluster, "cluster-profile", "", "Only grants for this ClusterProfile: NAME or NAMESPACE/NAME.")
-	utilruntime.Must(cmd.RegisterFlagCompletionFunc("cluster-profile", completeClusters(flags, 0)))
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc("cluster-profile", p.completeClusters(0)))
 	cmd.Flags().BoolVar(&o.all, "all-in-namespace", false, "All grants of requests from the namespace.")
 	cmd.Flags().BoolVar(&o.wait, "wait", true, "Wait until the tokens have ended.")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", time.Minute, "How long the wait may take.")
@@ -85,7 +81,7 @@ func (o *revokeOptions) run(ctx context.Context, names []string) error {
 	if err := o.validate(names); err != nil {
 		return err
 	}
-	client, namespace, err := o.client(o.flags)
+	client, namespace, err := o.client()
 	if err != nil {
 		return err
 	}
@@ -150,16 +146,13 @@ func (o *revokeOptions) untilGone(ctx context.Context, client versioned.Interfac
 		last := &grants[i]
 		err := waiting.Until(ctx, revokePoll, o.timeout, func(ctx context.Context) (bool, error) {
 			found, err := client.ClusterpassV1alpha1().AuthTokenGrants(last.Namespace).Get(ctx, last.Name, metav1.GetOptions{})
-			switch {
-			case apierrors.IsNotFound(err):
-				return true, nil
-			case err != nil:
-				return false, err
-			case found.UID != last.UID:
+			if apierrors.IsNotFound(err) || err == nil && found.UID != last.UID {
 				return true, nil
 			}
-			last = found
-			return false, nil
+			if err == nil {
+				last = found
+			}
+			return false, err
 		})
 		if wait.Interrupted(err) {
 			return fmt.Errorf("%s/%s is deleted, but not revoked within %s: %s", last.Namespace, last.Name, o.timeout, whyNot(last))

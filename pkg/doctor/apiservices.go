@@ -13,7 +13,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -42,11 +41,9 @@ func (e *examination) expectedServices() []string {
 
 // checkAPIServices looks at how the hub's aggregator is led to clusterpass, and whether it gets
 // there.
-func checkAPIServices(ctx context.Context, e *examination) findings {
-	var f findings
-	if err := e.hub.apiServices.err; err != nil {
-		f.unknown("APIServices", err)
-		return f
+func checkAPIServices(ctx context.Context, e *examination, f *findings) {
+	if f.unknown("APIServices", e.hub.apiServices.err) {
+		return
 	}
 	services := sets.New[types.NamespacedName]()
 	for _, name := range e.expectedServices() {
@@ -61,9 +58,8 @@ func checkAPIServices(ctx context.Context, e *examination) findings {
 		}
 	}
 	for service := range services {
-		e.checkService(ctx, &f, service)
+		e.checkService(ctx, f, service)
 	}
-	return f
 }
 
 // apiService looks at one that should lead to clusterpass.
@@ -109,22 +105,17 @@ func mendAvailability(service *apiregistrationv1.APIService, condition apiregist
 func (e *examination) checkService(ctx context.Context, f *findings, name types.NamespacedName) {
 	about := "Service " + name.String()
 	service, err := e.Kubernetes.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		f.fail(about, "Create it from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
-			"it is missing, and the APIServices lead to it")
+	if !f.found(about, err, Fail, "Create it from the overlay: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
+		"it is missing, and the APIServices lead to it") {
 		return
-	case err != nil:
-		f.unknown(about, err)
-		return
-	case service.Spec.Type == corev1.ServiceTypeExternalName:
+	}
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		f.ok(about, "leads to %s", service.Spec.ExternalName)
 		return
 	}
 	endpoints, err := e.Kubernetes.DiscoveryV1().EndpointSlices(name.Namespace).List(ctx,
 		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name.Name})
-	if err != nil {
-		f.unknown(about, err)
+	if f.unknown(about, err) {
 		return
 	}
 	ready, all := countEndpoints(endpoints.Items)
@@ -161,47 +152,40 @@ const (
 
 // checkOpenAPI asks for what a clash of an APIService with CustomResourceDefinitions breaks for the
 // whole hub.
-func checkOpenAPI(ctx context.Context, e *examination) findings {
-	var f findings
+func checkOpenAPI(ctx context.Context, e *examination, f *findings) {
 	const path = "/openapi/v2"
 	response, err := e.Get(ctx, path, openAPIv2)
-	if err != nil {
-		f.unknown(path, err)
-		return f
+	if f.unknown(path, err) {
+		return
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusForbidden {
 		f.skip(path, "you may not read this: %s", response.Status)
-		return f
+		return
 	}
 	if response.StatusCode != http.StatusOK {
 		words, _ := io.ReadAll(io.LimitReader(response.Body, maxWords))
 		f.fail(path,
 			"Resolve the clash of CustomResourceDefinitions that the check crds names, then see the log of kube-apiserver: kubectl get --raw "+path,
 			"the hub answers %s, which stops kubectl apply, Helm and Argo CD: %s", response.Status, strings.TrimSpace(string(words)))
-		return f
+		return
 	}
-	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxBody)); err != nil {
-		f.unknown(path, err)
-		return f
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxBody)); !f.unknown(path, err) {
+		f.ok(path, "the hub describes its whole API")
 	}
-	f.ok(path, "the hub describes its whole API")
-	return f
 }
 
 // checkCRDs looks for CustomResourceDefinitions in the group-version that an APIService owns as a
 // whole, or, where the hub serves it without clusterpass, for the one of ClusterProfile.
-func checkCRDs(_ context.Context, e *examination) findings {
-	var f findings
+func checkCRDs(_ context.Context, e *examination, f *findings) {
 	switch {
 	case e.hub.crds.err != nil:
 		f.unknown("CustomResourceDefinitions", e.hub.crds.err)
 	case e.mode() == hub.InventoryExternal:
-		e.expectProfilesCRD(&f)
+		e.expectProfilesCRD(f)
 	default:
-		e.expectNoCRDs(&f)
+		e.expectNoCRDs(f)
 	}
-	return f
 }
 
 func (e *examination) expectNoCRDs(f *findings) {

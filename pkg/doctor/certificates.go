@@ -6,10 +6,10 @@ package doctor
 import (
 	"context"
 	"crypto/x509"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	certutil "k8s.io/client-go/util/cert"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -31,13 +31,11 @@ const (
 )
 
 // checkCertificates looks at what the hub trusts the server by, and how long.
-func checkCertificates(ctx context.Context, e *examination) findings {
-	var f findings
-	if err := e.hub.apiServices.err; err != nil {
-		f.unknown("APIServices", err)
-		return f
+func checkCertificates(ctx context.Context, e *examination, f *findings) {
+	if f.unknown("APIServices", e.hub.apiServices.err) {
+		return
 	}
-	var trusted []*x509.Certificate
+	var trusted *x509.CertPool
 	for _, name := range e.expectedServices() {
 		service, ok := e.hub.apiServices.value[name]
 		if !ok || service.Spec.Service == nil {
@@ -48,12 +46,11 @@ func checkCertificates(ctx context.Context, e *examination) findings {
 			trusted = bundle
 		}
 	}
-	e.checkServing(ctx, &f, trusted)
-	return f
+	e.checkServing(ctx, f, trusted)
 }
 
 // caBundle looks at the CAs of an APIService and returns them, nil if there are none.
-func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time) []*x509.Certificate {
+func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time) *x509.CertPool {
 	about := "APIService " + service.Name
 	if service.Spec.InsecureSkipTLSVerify {
 		f.fail(about, mendBundle, "insecureSkipTLSVerify is set: anything at the Service's address sees requests and answers them with tokens")
@@ -69,16 +66,12 @@ func (f *findings) caBundle(service *apiregistrationv1.APIService, now time.Time
 		f.fail(about, mendBundle, "its caBundle %v", err)
 		return nil
 	}
-	certificates := bundle.Certificates
 	// A CA that is being replaced is in the bundle beside its successor.
-	last := certificates[0].NotAfter
-	for _, certificate := range certificates[1:] {
-		if certificate.NotAfter.After(last) {
-			last = certificate.NotAfter
-		}
-	}
-	f.expiry(about, mendBundle, "the CA of its caBundle", now, last, caSoon)
-	return certificates
+	last := slices.MaxFunc(bundle.Certificates, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	f.expiry(about, mendBundle, "the CA of its caBundle", now, last.NotAfter, caSoon)
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(bundle.PEM)
+	return trusted
 }
 
 // expiry reports when something ends; subject begins the sentence.
@@ -96,15 +89,10 @@ func (f *findings) expiry(about, mend, subject string, now, end time.Time, soon 
 
 // checkServing looks at the serving certificate, where it is in the Secret that it is deployed in.
 // The key beside it is not touched.
-func (e *examination) checkServing(ctx context.Context, f *findings, trusted []*x509.Certificate) {
+func (e *examination) checkServing(ctx context.Context, f *findings, trusted *x509.CertPool) {
 	about := "Secret " + SystemNamespace + "/" + servingSecret
 	secret, err := e.Kubernetes.CoreV1().Secrets(SystemNamespace).Get(ctx, servingSecret, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		f.skip(about, "there is none: the serving certificate is kept elsewhere")
-		return
-	case err != nil:
-		f.unknown(about, err)
+	if !f.found(about, err, Skip, "", "there is none: the serving certificate is kept elsewhere") {
 		return
 	}
 	chain, err := certutil.ParseCertsPEM(secret.Data[corev1.TLSCertKey])
@@ -123,11 +111,8 @@ func (e *examination) checkServing(ctx context.Context, f *findings, trusted []*
 
 // verifies returns nil if trusted vouch for chain as kube-aggregator wants it. That a certificate
 // has expired is no matter here.
-func verifies(chain, trusted []*x509.Certificate, now time.Time) error {
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	for _, certificate := range trusted {
-		roots.AddCert(certificate)
-	}
+func verifies(chain []*x509.Certificate, trusted *x509.CertPool, now time.Time) error {
+	intermediates := x509.NewCertPool()
 	for _, certificate := range chain[1:] {
 		intermediates.AddCert(certificate)
 	}
@@ -136,7 +121,7 @@ func verifies(chain, trusted []*x509.Certificate, now time.Time) error {
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{
 		DNSName:       serverName + "." + SystemNamespace + ".svc",
-		Roots:         roots,
+		Roots:         trusted,
 		Intermediates: intermediates,
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

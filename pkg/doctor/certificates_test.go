@@ -104,7 +104,7 @@ func TestCertificates(t *testing.T) {
 			}
 			e := newExamination(&Clients{Kubernetes: hub})
 			e.hub.apiServices.value = services(service(multiclusterService, change), service(clusterpassService, change))
-			found := checkCertificates(t.Context(), e)
+			found := examine(t, checkCertificates, e)
 			test.want.expect(t, found)
 			for _, f := range found {
 				assert.NotContains(t, f.Message+f.Mend, "the key")

@@ -138,7 +138,7 @@ func TestAPIServices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{Kubernetes: fake.NewClientset(test.objects...)})
 			e.hub.apiServices.value, e.Inventory = test.services, test.mode
-			test.want.expect(t, checkAPIServices(t.Context(), e))
+			test.want.expect(t, examine(t, checkAPIServices, e))
 		})
 	}
 }
@@ -169,7 +169,7 @@ func TestCRDs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(nil)
 			e.hub.apiServices.value, e.hub.crds, e.Inventory = test.services, observed[[]string]{test.crds, test.err}, test.mode
-			test.want.expect(t, checkCRDs(t.Context(), e))
+			test.want.expect(t, examine(t, checkCRDs, e))
 		})
 	}
 }
@@ -198,7 +198,7 @@ func TestLeases(t *testing.T) {
 			test.want.expect(t, f)
 		})
 	}
-	verdict{verdict: Fail, message: "there is none"}.expect(t, checkManager(t.Context(), newExamination(&Clients{Kubernetes: fake.NewClientset()})))
+	verdict{verdict: Fail, message: "there is none"}.expect(t, examine(t, checkManager, newExamination(&Clients{Kubernetes: fake.NewClientset()})))
 }
 
 func TestCredentials(t *testing.T) {
@@ -249,10 +249,10 @@ func TestHealth(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(nil)
-			profile := inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+			profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
 			profile.Spec.ClusterManager.Name, profile.Status.Conditions = "clusterpass", test.conditions
-			e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{profile}
-			test.want.expect(t, checkHealth(t.Context(), e))
+			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profile}
+			test.want.expect(t, examine(t, checkHealth, e))
 		})
 	}
 }
@@ -260,13 +260,13 @@ func TestHealth(t *testing.T) {
 func TestHealth_NoProfiles(t *testing.T) {
 	e := newExamination(nil)
 	e.hub.profiles.value.missing = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
-	verdict{verdict: Fail, message: "it does not exist"}.expect(t, checkHealth(t.Context(), e))
+	verdict{verdict: Fail, message: "it does not exist"}.expect(t, examine(t, checkHealth, e))
 
 	e.hub.profiles.value = profiles{partial: "default"}
-	verdict{verdict: OK, message: "there is no ClusterProfile"}.expect(t, checkHealth(t.Context(), e))
+	verdict{verdict: OK, message: "there is no ClusterProfile"}.expect(t, examine(t, checkHealth, e))
 
 	e.hub.profiles.err = apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "", errors.New("no"))
-	verdict{verdict: Skip, message: "you may not read this"}.expect(t, checkAccess(t.Context(), e))
+	verdict{verdict: Skip, message: "you may not read this"}.expect(t, examine(t, checkAccess, e))
 }
 
 func TestCheckAccess_Plugin(t *testing.T) {
@@ -278,11 +278,11 @@ func TestCheckAccess_Plugin(t *testing.T) {
 			Bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"fleet"}}},
 		}}},
 	}
-	profile := inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
 	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "plugin", Cluster: clientcmdv1.Cluster{Server: "https://a.fleet"}}}
-	e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{profile}
+	e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profile}
 	verdict{Fail, "binds the ClusterProfile to no server https://a.fleet", "bindings): kubectl -n default edit clusterprofile bravelion --subresource=status"}.
-		expect(t, checkAccess(t.Context(), e))
+		expect(t, examine(t, checkAccess, e))
 }
 
 // testCA returns a CA in PEM.
@@ -345,13 +345,13 @@ func TestGrants(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{Clusterpass: clusterpassfake.NewClientset(test.grant)})
-			joined := inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+			joined := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
 			joined.Annotations = map[string]string{member.MemberUIDAnnotation: "member-1"}
-			e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{joined}
-			test.want.expect(t, checkGrants(t.Context(), e))
+			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{joined}
+			test.want.expect(t, examine(t, checkGrants, e))
 
 			e.Clusters = []types.NamespacedName{{Namespace: "default", Name: "another"}}
-			verdict{verdict: OK, message: "none of 0 is stuck"}.expect(t, checkGrants(t.Context(), e))
+			verdict{verdict: OK, message: "none of 0 is stuck"}.expect(t, examine(t, checkGrants, e))
 		})
 	}
 }
@@ -372,7 +372,7 @@ func TestClocks(t *testing.T) {
 			// The hub answers half-way, by its clock.
 			date := testTime.Add(test.took / 2).Add(test.ahead).Truncate(time.Second)
 			e.hub.skew.value = newSkew(date, testTime, testTime.Add(test.took))
-			test.want.expect(t, checkClock(t.Context(), e))
+			test.want.expect(t, examine(t, checkClock, e))
 		})
 	}
 }
@@ -407,13 +407,15 @@ func TestOpenAPI(t *testing.T) {
 					Body: io.NopCloser(strings.NewReader(test.body)),
 				}, nil
 			}})
-			test.want.expect(t, checkOpenAPI(t.Context(), e))
+			test.want.expect(t, examine(t, checkOpenAPI, e))
 		})
 	}
 }
 
-// No token is made that could not be revoked.
+// Nothing is minted unasked, and no token is made that could not be revoked.
 func TestCheckMint(t *testing.T) {
+	verdict{verdict: Skip, message: "--mint CLUSTER"}.expect(t, examine(t, checkMint, newExamination(nil)))
+
 	hub := fake.NewClientset()
 	hub.PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
@@ -424,11 +426,6 @@ func TestCheckMint(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: hub, Clusterpass: client})
 	e.Mint = []types.NamespacedName{{Namespace: "default", Name: "bravelion"}}
 
-	verdict{verdict: Skip, message: "you lack delete on authtokengrants.clusterpass.dev in namespace default"}.expect(t, checkMint(t.Context(), e))
+	verdict{verdict: Skip, message: "you lack delete on authtokengrants.clusterpass.dev in namespace default"}.expect(t, examine(t, checkMint, e))
 	require.Empty(t, client.Actions(), "it went on all the same")
-}
-
-// Nothing is minted unasked.
-func TestCheckMint_Unasked(t *testing.T) {
-	verdict{verdict: Skip, message: "--mint CLUSTER"}.expect(t, checkMint(t.Context(), newExamination(nil)))
 }

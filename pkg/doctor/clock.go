@@ -76,19 +76,23 @@ func (e *examination) askDate(ctx context.Context) (skew, error) {
 }
 
 // checkClock compares this machine's clock with the hub's. All other checks go by the hub's.
-func checkClock(_ context.Context, e *examination) findings {
-	var f findings
-	const mend = "Correct the clock that is wrong, and keep it in sync by NTP: timedatectl timesync-status"
-	measured := e.hub.skew
-	switch {
-	case measured.err != nil:
-		f.unknown("", measured.err)
-	case measured.value.exceeds(grossSkew):
-		f.fail("", mend, "the hub's clock %s this machine's: tokens expire here before they are refreshed, or too late", measured.value)
-	case measured.value.exceeds(slightSkew):
-		f.warn("", mend, "the hub's clock %s this machine's", measured.value)
-	default:
-		f.ok("", "the hub's clock %s this machine's", measured.value)
+func checkClock(_ context.Context, e *examination, f *findings) {
+	if !f.unknown("", e.hub.skew.err) {
+		f.clock("", "Correct the clock that is wrong", e.hub.skew.value, "the hub's clock %s this machine's",
+			": tokens expire here before they are refreshed, or too late")
 	}
-	return f
+}
+
+// clock reports how far a clock is from another one. format has a place for how far, and gross says
+// what comes of it where that is much.
+func (f *findings) clock(about, mend string, measured skew, format, gross string) {
+	mend += ", and keep it in sync by NTP: timedatectl timesync-status"
+	switch {
+	case measured.exceeds(grossSkew):
+		f.fail(about, mend, format+gross, measured)
+	case measured.exceeds(slightSkew):
+		f.warn(about, mend, format, measured)
+	default:
+		f.ok(about, format, measured)
+	}
 }

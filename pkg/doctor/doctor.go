@@ -7,6 +7,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ type Options struct {
 	MintNamespace string
 }
 
-// Clients are how the hub is asked, with the rights of the caller.
+// Clients are how a cluster is asked, with the rights of the caller.
 type Clients struct {
 	Kubernetes kubernetes.Interface
 	// Metadata reads no more of objects than their metadata, where that will do.
@@ -80,7 +81,7 @@ type Clients struct {
 	Extensions  apiextensions.Interface
 	Profiles    inventory.Interface
 	Clusterpass versioned.Interface
-	// Get asks for a path of the hub and accepts any status; the caller closes the body.
+	// Get asks for a path of the cluster and accepts any status; the caller closes the body.
 	Get func(ctx context.Context, path, accept string) (*http.Response, error)
 	// Clock is that of this machine.
 	Clock clock.PassiveClock
@@ -93,12 +94,12 @@ func (c *Clients) IsHub() bool {
 	return !apierrors.IsNotFound(err)
 }
 
-// NewClients returns clients for the hub of config.
+// NewClients returns clients for the cluster of config.
 func NewClients(config *rest.Config) (*Clients, error) {
 	config = rest.CopyConfig(config)
-	// What is under way at once is bounded; a queue in the client would only look like a slow hub.
+	// What is under way at once is bounded; a queue in the client would only look like a slow cluster.
 	config.QPS = -1
-	// The hub's warnings are about requests of ours.
+	// The cluster's warnings are about requests of ours.
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -113,11 +114,11 @@ func NewClients(config *rest.Config) (*Clients, error) {
 	clients.Clusterpass, errs[4] = versioned.NewForConfigAndClient(config, client)
 	clients.Metadata, errs[5] = metadata.NewForConfigAndClient(config, client)
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("client for the hub: %w", err)
+		return nil, fmt.Errorf("client for %s: %w", config.Host, err)
 	}
-	hub := clients.Kubernetes.Discovery().RESTClient()
+	raw := clients.Kubernetes.Discovery().RESTClient()
 	clients.Get = func(ctx context.Context, path, accept string) (*http.Response, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, hub.Get().AbsPath(path).URL().String(), nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, raw.Get().AbsPath(path).URL().String(), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +133,7 @@ type check struct {
 	name string
 	// timeout is checkTimeout if it is 0.
 	timeout time.Duration
-	run     func(ctx context.Context, e *examination) findings
+	run     func(ctx context.Context, e *examination, f *findings)
 }
 
 // checks are all of them, in the order in which they are reported: what others rest on comes first.
@@ -167,13 +168,15 @@ type examination struct {
 // least one finding.
 func Run(ctx context.Context, clients *Clients, options Options) []Finding {
 	e := &examination{Options: options, Clients: clients}
-	e.hub = e.observe(ctx)
+	e.observe(ctx)
 	results := make([]findings, len(checks))
 	var running errgroup.Group
 	running.SetLimit(parallelChecks)
 	for i, c := range checks {
 		running.Go(func() error {
-			results[i] = c.examine(ctx, e)
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.timeout, checkTimeout))
+			defer cancel()
+			c.run(ctx, e, &results[i])
 			return nil
 		})
 	}
@@ -186,16 +189,6 @@ func Run(ctx context.Context, clients *Clients, options Options) []Finding {
 		}
 	}
 	return all
-}
-
-func (c check) examine(ctx context.Context, e *examination) findings {
-	timeout := c.timeout
-	if timeout == 0 {
-		timeout = checkTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return c.run(ctx, e)
 }
 
 // now is the time by the hub's clock, or by ours where the hub's is not known.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 )
 
 // Verdict is what a check has come to.
@@ -77,15 +79,38 @@ func (f *findings) add(verdict Verdict, about, mend, format string, args ...any)
 	*f = append(*f, Finding{Verdict: verdict, About: about, Mend: mend, Message: fmt.Sprintf(format, args...)})
 }
 
-// unknown reports that the hub did not say what was asked: Skip where the caller may not ask, else
-// Fail.
-func (f *findings) unknown(about string, err error) {
+// onlyIn reports that only one namespace is checked, where the caller may not list a kind in all.
+func (f *findings) onlyIn(namespace, kind string) {
+	if namespace != "" {
+		f.skip(kind, "you may not list those of all namespaces: only %s is checked", namespace)
+	}
+}
+
+// aboutObject names an object with its kind.
+func aboutObject(kind string, object metav1.Object) string {
+	return kind + " " + cache.MetaObjectToName(object).String()
+}
+
+// unknown returns whether the hub did not say what was asked, and reports it: as Skip where the
+// caller may not ask, else as Fail.
+func (f *findings) unknown(about string, err error) bool {
 	if apierrors.IsForbidden(err) {
 		f.skip(about, "you may not read this: %v", err)
-		return
+	} else if err != nil {
+		f.fail(about, "First see what the checks apiservices and openapi found: kubectl get --raw /readyz?verbose",
+			"the hub does not answer: %v", err)
 	}
-	f.fail(about, "First see what the checks apiservices and openapi found: kubectl get --raw /readyz?verbose",
-		"the hub does not answer: %v", err)
+	return err != nil
+}
+
+// found returns whether the hub has an object, by the error of its answer. That it has none is
+// reported with a verdict, a mend and what missing says.
+func (f *findings) found(about string, err error, verdict Verdict, mend, missing string) bool {
+	if apierrors.IsNotFound(err) {
+		f.add(verdict, about, mend, "%s", missing)
+		return false
+	}
+	return !f.unknown(about, err)
 }
 
 // Print writes findings for people: a line for each check with its worst verdict, and indented what

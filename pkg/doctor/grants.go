@@ -11,13 +11,9 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/tools/pager"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -28,69 +24,43 @@ const (
 	// grantStuck is how long a grant may be on its way, to be ready or to be gone: many tries of the
 	// controller manager.
 	grantStuck = 10 * time.Minute
-	// grantPage is how many grants are read at once.
-	grantPage = 500
 	// maxStuck bounds how many grants are reported one by one: a member that is down holds all of its
 	// own up.
 	maxStuck = 20
 )
 
-// checkGrants looks for grants that do not get anywhere.
-func checkGrants(ctx context.Context, e *examination) findings {
-	found, seen, err := e.walkGrants(ctx, metav1.NamespaceAll)
-	if apierrors.IsForbidden(err) && e.Namespace != "" {
-		var inOne error
-		if found, seen, inOne = e.walkGrants(ctx, e.Namespace); inOne == nil {
-			found.skip("AuthTokenGrants", "you may not list those of all namespaces: only %s is checked", e.Namespace)
-			err = nil
-		}
-	}
-	if err != nil {
-		found.unknown("AuthTokenGrants", err)
-		return found
-	}
-	if Worst(found) == Skip {
-		found.ok("", "none of %d is stuck", seen)
-	}
-	return found
-}
-
-// walkGrants reads the grants of namespace and returns what is wrong with them, and how many there
+// checkGrants looks for grants that do not get anywhere, and for those that do not say where they
 // are.
-func (e *examination) walkGrants(ctx context.Context, namespace string) (f findings, seen int, err error) {
-	selected := sets.New(e.Clusters...)
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		return e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(namespace).List(ctx, options)
+func checkGrants(ctx context.Context, e *examination, f *findings) {
+	seen, more, unidentified := 0, 0, map[types.NamespacedName]int{}
+	only, err := e.inNamespaces(func(namespace string) error {
+		list := e.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(namespace).List
+		return each(ctx, list, func(grant *clusterpassv1alpha1.AuthTokenGrant) {
+			cluster := types.NamespacedName{Namespace: grant.Spec.ClusterProfile.Namespace, Name: grant.Spec.ClusterProfile.Name}
+			if len(e.Clusters) > 0 && !slices.Contains(e.Clusters, cluster) {
+				return
+			}
+			seen++
+			if saysNoMember(grant, e.now()) {
+				unidentified[cluster]++
+			}
+			f.grant(grant, e.now())
+			if len(*f) > maxStuck {
+				*f, more = (*f)[:maxStuck], more+1
+			}
+		})
 	})
-	pages.PageSize = grantPage
-	stuck, unidentified := 0, map[types.NamespacedName]int{}
-	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
-		grant, ok := object.(*clusterpassv1alpha1.AuthTokenGrant)
-		if !ok {
-			return fmt.Errorf("not an AuthTokenGrant: %T", object)
-		}
-		cluster := types.NamespacedName{Namespace: grant.Spec.ClusterProfile.Namespace, Name: grant.Spec.ClusterProfile.Name}
-		if len(selected) > 0 && !selected.Has(cluster) {
-			return nil
-		}
-		seen++
-		if saysNoMember(grant, e.now()) {
-			unidentified[cluster]++
-		}
-		finding := grantFinding(grant, e.now())
-		if finding == nil {
-			return nil
-		}
-		if stuck++; stuck <= maxStuck {
-			f = append(f, *finding)
-		}
-		return nil
-	})
-	if stuck > maxStuck {
-		f.fail("", "List all of them: kubectl get authtokengrants -A", "%d more are like that", stuck-maxStuck)
+	if more > 0 {
+		f.fail("", "List all of them: kubectl get authtokengrants -A", "%d more are like that", more)
 	}
-	e.reportUnidentified(&f, unidentified)
-	return f, seen, err
+	e.reportUnidentified(f, unidentified)
+	if f.unknown("AuthTokenGrants", err) {
+		return
+	}
+	f.onlyIn(only, "AuthTokenGrants")
+	if Worst(*f) == Skip {
+		f.ok("", "none of %d is stuck", seen)
+	}
 }
 
 // saysNoMember returns whether a grant was there for long enough to say which cluster it is on, and
@@ -109,7 +79,7 @@ func (e *examination) reportUnidentified(f *findings, grants map[types.Namespace
 			f.warn("", "List all of them: kubectl get authtokengrants -A -o yaml", "%d more clusters are like that", len(clusters)-maxStuck)
 			return
 		}
-		f.warn("ClusterProfile "+cluster.String(), e.mendIdentity(cluster),
+		f.warn(kindProfile+" "+cluster.String(), e.mendIdentity(cluster),
 			"%d of its grants do not say which cluster they are on (status.memberUID), and are revoked wherever the ClusterProfile leads to: "+
 				"the member does not let clusterpass get its namespace kube-system, or was not swept since then", grants[cluster])
 	}
@@ -118,19 +88,18 @@ func (e *examination) reportUnidentified(f *findings, grants map[types.Namespace
 // mendIdentity says how a member lets clusterpass know which cluster it is.
 func (e *examination) mendIdentity(cluster types.NamespacedName) string {
 	profiles := e.hub.profiles.value.items
-	i := slices.IndexFunc(profiles, func(p inventoryv1alpha1.ClusterProfile) bool {
+	i := slices.IndexFunc(profiles, func(p *inventoryv1alpha1.ClusterProfile) bool {
 		return p.Namespace == cluster.Namespace && p.Name == cluster.Name
 	})
 	if i >= 0 && profiles[i].Annotations[member.MemberUIDAnnotation] != "" {
-		return member.MendCredential(&profiles[i])
+		return member.MendCredential(profiles[i])
 	}
 	return "Apply the manifests there again: kubectl --context=CONTEXT apply -k artifacts/deploy/member"
 }
 
-// grantFinding returns what is wrong with a grant, nil if nothing is.
-func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Finding {
-	var f findings
-	about := "AuthTokenGrant " + grant.Namespace + "/" + grant.Name
+// grant reports what is wrong with a grant, if anything is.
+func (f *findings) grant(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) {
+	about := aboutObject("AuthTokenGrant", grant)
 	switch {
 	case grant.DeletionTimestamp != nil:
 		if now.Sub(grant.DeletionTimestamp.Time) > grantStuck {
@@ -152,10 +121,6 @@ func grantFinding(grant *clusterpassv1alpha1.AuthTokenGrant, now time.Time) *Fin
 				conditionText(grant.Status.Conditions, clusterpassv1alpha1.GrantReady, "no reason is given"))
 		}
 	}
-	if len(f) == 0 {
-		return nil
-	}
-	return &f[0]
 }
 
 // conditionText returns what a condition says, or otherwise if there is none.

@@ -16,8 +16,9 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/pager"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -33,7 +34,9 @@ var (
 	clusterpassService  = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 )
 
-// profilesCRD is the CustomResourceDefinition of ClusterProfile.
+const kindProfile = "ClusterProfile"
+
+// profilesCRD is its CustomResourceDefinition.
 var profilesCRD = "clusterprofiles." + inventoryv1alpha1.Group
 
 // observed is what the hub answered, or why it did not.
@@ -55,7 +58,7 @@ type answers struct {
 
 // profiles are ClusterProfiles that were found, and those that were asked for and do not exist.
 type profiles struct {
-	items   []inventoryv1alpha1.ClusterProfile
+	items   []*inventoryv1alpha1.ClusterProfile
 	missing []types.NamespacedName
 	// partial names the one namespace that was looked into, where the caller may not list all.
 	partial string
@@ -75,17 +78,16 @@ func Reach(ctx context.Context, clients *Clients, host, mend string) []Finding {
 }
 
 // observe asks the hub for all of it at once.
-func (e *examination) observe(ctx context.Context) answers {
+func (e *examination) observe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	var h answers
+	h := &e.hub
 	var asking sync.WaitGroup
 	asking.Go(func() { h.skew.value, h.skew.err = e.measureSkew(ctx) })
 	asking.Go(func() { h.apiServices.value, h.apiServices.err = e.getAPIServices(ctx) })
 	asking.Go(func() { h.crds.value, h.crds.err = e.listCRDs(ctx) })
 	asking.Go(func() { h.profiles.value, h.profiles.err = e.getProfiles(ctx) })
 	asking.Wait()
-	return h
 }
 
 func (e *examination) getAPIServices(ctx context.Context) (map[string]*apiregistrationv1.APIService, error) {
@@ -110,7 +112,7 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := sets.New[string]()
+	var found []string
 	for i := range list.Items {
 		name := list.Items[i].Name
 		if !strings.HasSuffix(name, "."+groupMulticluster) {
@@ -121,49 +123,61 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		if err == nil && hub.Clashes(crd) {
-			found.Insert(name)
+			found = append(found, name)
 		}
 	}
-	return sets.List(found), nil
+	slices.Sort(found)
+	return found, nil
 }
 
-func (e *examination) getProfiles(ctx context.Context) (profiles, error) {
-	if len(e.Clusters) > 0 {
-		return e.getNamedProfiles(ctx)
+func (e *examination) getProfiles(ctx context.Context) (found profiles, err error) {
+	if len(e.Clusters) == 0 {
+		found.partial, err = e.inNamespaces(func(namespace string) error {
+			return each(ctx, e.Profiles.ApisV1alpha1().ClusterProfiles(namespace).List, func(profile *inventoryv1alpha1.ClusterProfile) {
+				found.items = append(found.items, profile)
+			})
+		})
+		return found, err
 	}
-	list, err := e.Profiles.ApisV1alpha1().ClusterProfiles(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if !apierrors.IsForbidden(err) {
-		if err != nil {
-			return profiles{}, err
-		}
-		return profiles{items: list.Items}, nil
-	}
-	list, inOne := e.Profiles.ApisV1alpha1().ClusterProfiles(e.Namespace).List(ctx, metav1.ListOptions{})
-	if inOne != nil {
-		return profiles{}, err
-	}
-	return profiles{items: list.Items, partial: e.Namespace}, nil
-}
-
-func (e *examination) getNamedProfiles(ctx context.Context) (profiles, error) {
-	var found profiles
-	var errs []error
 	for _, name := range e.Clusters {
 		profile, err := e.Profiles.ApisV1alpha1().ClusterProfiles(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 		switch {
 		case isUnknownObject(err):
 			found.missing = append(found.missing, name)
 		case err != nil:
-			errs = append(errs, err)
+			return profiles{}, err // one is as good as all: they are about the same rights, or the same server
 		default:
-			found.items = append(found.items, *profile)
+			found.items = append(found.items, profile)
 		}
 	}
-	if len(errs) > 0 {
-		// One is as good as all: they are about the same rights, or the same server.
-		return profiles{}, errs[0]
-	}
 	return found, nil
+}
+
+// inNamespaces calls read for all namespaces, or, where the caller may not read them, for that of
+// the options, which it returns then.
+func (e *examination) inNamespaces(read func(namespace string) error) (only string, err error) {
+	err = read(metav1.NamespaceAll)
+	if apierrors.IsForbidden(err) && e.Namespace != "" && read(e.Namespace) == nil {
+		return e.Namespace, nil
+	}
+	return "", err
+}
+
+// each calls visit with each object that list returns, which is asked for in pages.
+func each[T any, L runtime.Object](
+	ctx context.Context, list func(context.Context, metav1.ListOptions) (L, error), visit func(T),
+) error {
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return list(ctx, options)
+	})
+	return pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
+		item, ok := object.(T)
+		if !ok {
+			return fmt.Errorf("not a %T: %T", item, object)
+		}
+		visit(item)
+		return nil
+	})
 }
 
 // isUnknownObject says that the hub knows the resource, and not the object. Where it does not even
@@ -195,41 +209,28 @@ func (e *examination) mode() string {
 // are known, any namespace may.
 func (e *examination) looksInto(namespace string) bool {
 	known := e.hub.profiles
-	if known.err != nil || known.value.partial != "" {
-		return true
-	}
-	for i := range known.value.items {
-		if known.value.items[i].Namespace == namespace {
-			return true
-		}
-	}
-	return false
+	return known.err != nil || known.value.partial != "" ||
+		slices.ContainsFunc(known.value.items, func(p *inventoryv1alpha1.ClusterProfile) bool { return p.Namespace == namespace })
 }
 
 const (
 	// leaseGrace is how much later than its Lease says the controller manager may be. A successor may
 	// be waiting for as long as that to take over.
 	leaseGrace = 10 * time.Second
-	// defaultLease is what a Lease that names no duration is taken to last.
-	defaultLease = 15 * time.Second
+	// defaultLease is for how many seconds a Lease that names no duration is taken to last.
+	defaultLease = 15
 
 	mendManager = "Start it, or see why it stopped: kubectl -n " + SystemNamespace + " logs deployment/" + managerName
 )
 
 // checkManager looks at the Lease of the controller manager that is at work.
-func checkManager(ctx context.Context, e *examination) findings {
-	var f findings
+func checkManager(ctx context.Context, e *examination, f *findings) {
 	lease, err := e.Kubernetes.CoordinationV1().Leases(SystemNamespace).Get(ctx, managerName, metav1.GetOptions{})
 	about := "Lease " + SystemNamespace + "/" + managerName
-	switch {
-	case apierrors.IsNotFound(err):
-		f.fail(about, mendManager, "there is none: no controller manager has run here (or with --leader-elect=false), and nothing is revoked")
-	case err != nil:
-		f.unknown(about, err)
-	default:
+	if f.found(about, err, Fail, mendManager,
+		"there is none: no controller manager has run here (or with --leader-elect=false), and nothing is revoked") {
 		f.lease(about, lease, e.now())
 	}
-	return f
 }
 
 func (f *findings) lease(about string, lease *coordinationv1.Lease, now time.Time) {
@@ -240,10 +241,7 @@ func (f *findings) lease(about string, lease *coordinationv1.Lease, now time.Tim
 	}
 	renewed := lease.Spec.RenewTime.Time
 	age := now.Sub(renewed)
-	lasts := defaultLease
-	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil {
-		lasts = time.Duration(*seconds) * time.Second
-	}
+	lasts := time.Duration(ptr.Deref(lease.Spec.LeaseDurationSeconds, defaultLease)) * time.Second
 	if age > lasts+leaseGrace {
 		f.fail(about, mendManager, "%s has not renewed it since %s: the controller manager does not run, and nothing is revoked",
 			holder, renewed.UTC().Format(time.RFC3339))

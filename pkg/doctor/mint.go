@@ -21,6 +21,7 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/rights"
 	"clusterpass.dev/pkg/waiting"
 )
 
@@ -37,28 +38,24 @@ const (
 
 // checkMint asks for tokens without any role, throws them away and has their grants revoked. It is
 // the one check that changes anything, and runs for the clusters that were named for it alone.
-func checkMint(ctx context.Context, e *examination) findings {
-	var f findings
+func checkMint(ctx context.Context, e *examination, f *findings) {
 	if len(e.Mint) == 0 {
 		f.skip("", "not requested: --mint CLUSTER requests a token and revokes it")
-		return f
 	}
 	for _, cluster := range e.Mint {
-		e.mintOne(ctx, &f, cluster)
+		e.mintOne(ctx, f, cluster)
 	}
-	return f
 }
 
 func (e *examination) mintOne(ctx context.Context, f *findings, cluster types.NamespacedName) {
-	about := "ClusterProfile " + cluster.String()
+	about := kindProfile + " " + cluster.String()
 	// What cannot be revoked again is not made.
 	if err := e.mayRevoke(ctx, cluster.Namespace); err != nil {
 		f.skip(about, "%v", err)
 		return
 	}
 	profile, err := e.Profiles.ApisV1alpha1().ClusterProfiles(cluster.Namespace).Get(ctx, cluster.Name, metav1.GetOptions{})
-	if err != nil {
-		f.unknown(about, err)
+	if f.unknown(about, err) {
 		return
 	}
 	request := e.throwaway(profile)
@@ -96,15 +93,12 @@ func (e *examination) mintFor(ctx context.Context, f *findings, about string, re
 // mayRevoke returns nil if the caller may delete grants in namespace.
 func (e *examination) mayRevoke(ctx context.Context, namespace string) error {
 	resource := clusterpassv1alpha1.Resource("authtokengrants")
-	review, err := e.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: verbDelete, Group: resource.Group, Resource: resource.Resource,
-		}},
-	}, metav1.CreateOptions{})
+	missing, err := rights.Missing(ctx, e.Kubernetes,
+		authorizationv1.ResourceAttributes{Namespace: namespace, Group: resource.Group, Resource: resource.Resource}, "delete")
 	if err != nil {
 		return fmt.Errorf("cannot tell whether you may delete a grant: %w", err)
 	}
-	if !review.Status.Allowed {
+	if len(missing) > 0 {
 		return fmt.Errorf("no token was requested, because you could not revoke it: you lack delete on %s in namespace %s", resource, namespace)
 	}
 	return nil
@@ -126,20 +120,11 @@ func (e *examination) throwaway(target *inventoryv1alpha1.ClusterProfile) *multi
 
 // memberClock compares when the member says that it issued a token with the hub's clock meanwhile.
 func (f *findings) memberClock(about, token string, before, after time.Time) {
-	const mend = "Correct the member's clock, and keep it in sync by NTP: timedatectl timesync-status"
 	issued := member.TokenValidity(token).NotBefore
 	if issued.IsZero() {
 		return // not a token that says when it was issued
 	}
-	measured := newSkew(issued, before, after)
-	switch {
-	case measured.exceeds(grossSkew):
-		f.fail(about, mend, "the member's clock %s the hub's", measured)
-	case measured.exceeds(slightSkew):
-		f.warn(about, mend, "the member's clock %s the hub's", measured)
-	default:
-		f.ok(about, "the member's clock %s the hub's", measured)
-	}
+	f.clock(about, "Correct the member's clock", newSkew(issued, before, after), "the member's clock %s the hub's", "")
 }
 
 // revoke deletes the grant, if there is one, whatever has become of the caller, and waits until it

@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,44 +21,38 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 )
 
-// bareName is a name that kubectl takes without a group: a plural, a singular or a short name.
-type bareName struct {
-	name string
-	// resources are those that have it, in the order of the hub's discovery.
-	resources []schema.GroupResource
-}
-
 // checkNames looks for names of clusterpass's resources that resources of other groups have, too,
 // and says whose kubectl takes. It asks as kubectl does, by the same code.
-func checkNames(ctx context.Context, e *examination) findings {
-	var f findings
+func checkNames(ctx context.Context, e *examination, f *findings) {
 	hub := discovery.ToDiscoveryInterfaceWithContext(memory.NewMemCacheClient(e.Kubernetes.Discovery()))
 	groups, err := restmapper.GetAPIGroupResourcesWithContext(ctx, hub)
-	if err != nil {
-		f.unknown("the hub's discovery", err)
-		return f
+	if f.unknown("the hub's discovery", err) {
+		return
 	}
 	if !slices.ContainsFunc(groups, func(g *restmapper.APIGroupResources) bool { return isOurs(g.Group.Name) && len(resourcesOf(g)) > 0 }) {
 		f.skip("", "the hub's discovery has none of clusterpass's resources, see apiservices")
-		return f
+		return
 	}
 	mapper := restmapper.NewShortcutExpanderWithContext(restmapper.NewDiscoveryRESTMapperWithContext(groups), hub, nil)
-	for _, contested := range contestedNames(groups) {
-		f.name(ctx, mapper, contested)
+	byName := resourcesByName(groups)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		// Contested is what a resource of ours has, and not ours alone.
+		if ours := fullNames(byName[name], isOurs); ours != "" && ours != fullNames(byName[name], nil) {
+			f.contested(ctx, mapper, name, byName[name])
+		}
 	}
-	if len(f) == 0 {
+	if len(*f) == 0 {
 		f.ok("", "no other group of the hub has a name of clusterpass's resources")
 	}
-	return f
 }
 
 func isOurs(group string) bool {
 	return group == multiclusterv1alpha1.GroupName || group == clusterpassv1alpha1.GroupName
 }
 
-// contestedNames returns the names that a resource of ours shares with one of another group,
-// sorted.
-func contestedNames(groups []*restmapper.APIGroupResources) []bareName {
+// resourcesByName returns the resources that have a name, in the order of the hub's discovery. A
+// name is what kubectl takes without a group: a plural, a singular or a short name.
+func resourcesByName(groups []*restmapper.APIGroupResources) map[string][]schema.GroupResource {
 	byName := map[string][]schema.GroupResource{}
 	for _, group := range groups {
 		for _, resource := range resourcesOf(group) {
@@ -69,16 +64,7 @@ func contestedNames(groups []*restmapper.APIGroupResources) []bareName {
 			}
 		}
 	}
-	var contested []bareName
-	for name, resources := range byName {
-		ours := func(r schema.GroupResource) bool { return isOurs(r.Group) }
-		others := func(r schema.GroupResource) bool { return !isOurs(r.Group) }
-		if slices.ContainsFunc(resources, ours) && slices.ContainsFunc(resources, others) {
-			contested = append(contested, bareName{name, resources})
-		}
-	}
-	slices.SortFunc(contested, func(a, b bareName) int { return strings.Compare(a.name, b.name) })
-	return contested
+	return byName
 }
 
 // resourcesOf returns the resources of all versions of a group, without subresources.
@@ -104,21 +90,20 @@ func namesOf(resource *metav1.APIResource) []string {
 	return sets.List(names)
 }
 
-// name reports whose resource kubectl takes for a name.
-func (f *findings) name(ctx context.Context, mapper meta.RESTMapperWithContext, contested bareName) {
-	about := "kubectl get " + contested.name
-	taken, err := mapper.ResourceForWithContext(ctx, schema.GroupVersionResource{Resource: contested.name})
+// contested reports whose resource kubectl takes for a name that several have.
+func (f *findings) contested(ctx context.Context, mapper meta.RESTMapperWithContext, name string, resources []schema.GroupResource) {
+	about, mend := "kubectl get "+name, "Use the full name: kubectl get "+fullNames(resources, isOurs)
+	taken, err := mapper.ResourceForWithContext(ctx, schema.GroupVersionResource{Resource: name})
 	if err != nil {
-		f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs), "kubectl cannot tell which of %s it means: %v",
-			fullNames(contested.resources, nil), err)
+		f.warn(about, mend, "kubectl cannot tell which of %s it means: %v", fullNames(resources, nil), err)
 		return
 	}
-	hidden := fullNames(contested.resources, func(group string) bool { return group != taken.Group })
+	hidden := fullNames(resources, func(group string) bool { return group != taken.Group })
 	if isOurs(taken.Group) {
 		f.ok(about, "it shows clusterpass's %s; only the full name shows %s", taken.GroupResource(), hidden)
 		return
 	}
-	f.warn(about, "Use the full name: kubectl get "+fullNames(contested.resources, isOurs)+
+	f.warn(about, mend+
 		"; or have clusterpass's come first, by the groupPriorityMinimum of its APIService: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
 		"it shows %s, which is not clusterpass's; only the full name shows %s", taken.GroupResource(), hidden)
 }

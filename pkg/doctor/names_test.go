@@ -42,7 +42,7 @@ func TestNames(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			test.want.expect(t, checkNames(t.Context(), newExamination(&Clients{Kubernetes: discovering(t, test.discovered)})))
+			test.want.expect(t, examine(t, checkNames, newExamination(&Clients{Kubernetes: discovering(t, test.discovered)})))
 		})
 	}
 }

@@ -11,10 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/pager"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/words"
@@ -46,12 +43,10 @@ var ourMarks = []string{
 
 // checkNamespaces looks for namespaces of the hub that cannot be deleted because of what
 // clusterpass serves.
-func checkNamespaces(ctx context.Context, e *examination) findings {
-	var f findings
+func checkNamespaces(ctx context.Context, e *examination, f *findings) {
 	all, err := hanging(ctx, e.Kubernetes)
-	if err != nil {
-		f.unknown("Namespaces", err)
-		return f
+	if f.unknown("Namespaces", err) {
+		return
 	}
 	stuck := slices.DeleteFunc(all, func(n *corev1.Namespace) bool { return e.now().Sub(n.DeletionTimestamp.Time) < namespaceStuck })
 	for _, namespace := range stuck[:min(len(stuck), maxNamespaces)] {
@@ -63,24 +58,15 @@ func checkNamespaces(ctx context.Context, e *examination) findings {
 	if len(stuck) == 0 {
 		f.ok("", "none that is being deleted waits for clusterpass")
 	}
-	return f
 }
 
 // hanging returns the namespaces that are being deleted and wait for clusterpass.
 func hanging(ctx context.Context, client kubernetes.Interface) ([]*corev1.Namespace, error) {
 	var found []*corev1.Namespace
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		return client.CoreV1().Namespaces().List(ctx, options)
-	})
-	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
-		namespace, ok := object.(*corev1.Namespace)
-		if !ok {
-			return fmt.Errorf("not a Namespace: %T", object)
-		}
+	err := each(ctx, client.CoreV1().Namespaces().List, func(namespace *corev1.Namespace) {
 		if namespace.DeletionTimestamp != nil && slices.ContainsFunc(held(namespace), isOfOurs) {
 			found = append(found, namespace)
 		}
-		return nil
 	})
 	return found, err
 }

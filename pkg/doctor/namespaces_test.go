@@ -59,7 +59,7 @@ func TestCheckNamespaces(t *testing.T) {
 		"one that waited":                    {over, verdict{verdict: OK}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test.want.expect(t, checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: fake.NewClientset(test.namespace)})))
+			test.want.expect(t, examine(t, checkNamespaces, newExamination(&Clients{Kubernetes: fake.NewClientset(test.namespace)})))
 		})
 	}
 }
@@ -70,7 +70,7 @@ func TestCheckNamespaces_IsBounded(t *testing.T) {
 		all = append(all, terminating(fmt.Sprintf("team-%d", i), time.Hour,
 			string(corev1.NamespaceFinalizersRemaining), heldByGrants+strings.Repeat(", example.com/\x1b[31mred in 1 resource instances", 1000)))
 	}
-	found := checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: fake.NewClientset(all...)}))
+	found := examine(t, checkNamespaces, newExamination(&Clients{Kubernetes: fake.NewClientset(all...)}))
 	require.Len(t, found, maxNamespaces+1)
 	for _, finding := range found {
 		assert.Less(t, len(finding.Message), 2*maxCondition)
@@ -84,5 +84,5 @@ func TestCheckNamespaces_Forbidden(t *testing.T) {
 	client.PrependReactor("list", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("namespaces"), "", nil)
 	})
-	verdict{Skip, "you may not read this", ""}.expect(t, checkNamespaces(t.Context(), newExamination(&Clients{Kubernetes: client})))
+	verdict{Skip, "you may not read this", ""}.expect(t, examine(t, checkNamespaces, newExamination(&Clients{Kubernetes: client})))
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
 )
 
 // powerfulVerbs are those on clusterprofiles by which, with `create` on clusterprofiles/token, a
@@ -44,46 +45,32 @@ func (p power) String() string {
 	return what + " on all ClusterProfiles"
 }
 
-// holding is a binding of a role that gives powers.
+// holding is a binding of a role that gives powers, to one subject.
 type holding struct {
 	subject rbacv1.Subject
-	role    rbacv1.RoleRef
-	// binding is a RoleBinding if it has a namespace, else a ClusterRoleBinding.
-	binding types.NamespacedName
+	binding *rbacv1.RoleBinding
 	powers  []power
 }
 
-// policy is the RBAC of a hub.
-type policy struct {
-	clusterRoles        []rbacv1.ClusterRole
-	roles               []rbacv1.Role
-	clusterRoleBindings []rbacv1.ClusterRoleBinding
-	roleBindings        []rbacv1.RoleBinding
-}
-
 // checkPowers lists who can have a token with any right, without being in system:masters.
-func checkPowers(ctx context.Context, e *examination) findings {
-	var f findings
-	hubPolicy, err := e.readPolicy(ctx)
-	if err != nil {
-		f.unknown("RBAC (list on clusterroles, roles, clusterrolebindings, rolebindings)", err)
-		return f
+func checkPowers(ctx context.Context, e *examination, f *findings) {
+	holdings, err := e.holdings(ctx)
+	if f.unknown("RBAC (list on clusterroles, roles, clusterrolebindings, rolebindings)", err) {
+		return
 	}
-	for _, h := range hubPolicy.holdings() {
-		if h.binding.Namespace != "" && !e.looksInto(h.binding.Namespace) {
-			continue
+	for _, h := range holdings {
+		if h.binding.Namespace == "" || e.looksInto(h.binding.Namespace) {
+			f.holding(h)
 		}
-		f.holding(h)
 	}
-	if len(f) == 0 {
+	if len(*f) == 0 {
 		f.ok("", "nobody but system:masters holds %s on clusterprofiles", strings.Join(powerfulVerbs, ", "))
 	}
-	return f
 }
 
 func (f *findings) holding(h holding) {
 	mend := "If this is not intended, grant only the verbs and the clusters that are needed (docs/entitlement.md), and delete this binding: " +
-		h.deleteCommand()
+		deleteBinding(h.binding)
 	message := "it holds " + h.gives()
 	if h.subject.Kind == rbacv1.GroupKind && everybody.Has(h.subject.Name) {
 		f.fail(h.String(), mend, "%s, and so does everybody with an account on the hub", message)
@@ -98,14 +85,8 @@ func (h holding) String() string {
 	if h.subject.Kind == rbacv1.ServiceAccountKind {
 		name = h.subject.Namespace + "/" + name
 	}
-	return fmt.Sprintf("%s %s -> %s %s -> %s", h.subject.Kind, name, h.role.Kind, h.role.Name, h.bindingWords())
-}
-
-func (h holding) bindingWords() string {
-	if h.binding.Namespace == "" {
-		return "ClusterRoleBinding " + h.binding.Name
-	}
-	return "RoleBinding " + h.binding.String()
+	role := h.binding.RoleRef
+	return fmt.Sprintf("%s %s -> %s %s -> %s", h.subject.Kind, name, role.Kind, role.Name, aboutBinding(h.binding))
 }
 
 func (h holding) gives() string {
@@ -120,62 +101,71 @@ func (h holding) gives() string {
 	return strings.Join(words, "; ") + ", " + where
 }
 
-func (h holding) deleteCommand() string {
-	if h.binding.Namespace == "" {
-		return "kubectl delete clusterrolebinding " + h.binding.Name
-	}
-	return "kubectl -n " + h.binding.Namespace + " delete rolebinding " + h.binding.Name
-}
-
 // holdings returns who holds powers by which binding, sorted; system:masters, whom the authoriser
 // asks for nothing, is left out.
-func (p *policy) holdings() []holding {
-	powers := p.powers()
+func (e *examination) holdings(ctx context.Context) ([]holding, error) {
+	powers := map[types.NamespacedName][]power{} // of Roles, and of ClusterRoles, which have no namespace
+	client := e.Kubernetes.RbacV1()
+	err := each(ctx, client.ClusterRoles().List, func(role *rbacv1.ClusterRole) {
+		powers[types.NamespacedName{Name: role.Name}] = powersOf(role.Rules)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(ctx, client.Roles(metav1.NamespaceAll).List, func(role *rbacv1.Role) {
+		powers[types.NamespacedName{Namespace: role.Namespace, Name: role.Name}] = powersOf(role.Rules)
+	})
+	if err != nil {
+		return nil, err
+	}
 	var all []holding
-	add := func(subjects []rbacv1.Subject, role rbacv1.RoleRef, binding types.NamespacedName) {
-		key := roleKey{kind: role.Kind, name: role.Name}
-		if role.Kind == "Role" {
-			key.namespace = binding.Namespace
+	err = eachBinding(ctx, e.Kubernetes, func(binding *rbacv1.RoleBinding) {
+		role := types.NamespacedName{Name: binding.RoleRef.Name}
+		if binding.RoleRef.Kind == "Role" {
+			role.Namespace = binding.Namespace
 		}
-		given := powers[key]
-		if len(given) == 0 {
+		if len(powers[role]) == 0 {
 			return
 		}
-		for _, subject := range subjects {
+		for _, subject := range binding.Subjects {
 			if subject.Kind == rbacv1.ServiceAccountKind && subject.Namespace == "" {
 				subject.Namespace = binding.Namespace
 			}
 			if subject.Kind != rbacv1.GroupKind || subject.Name != user.SystemPrivilegedGroup {
-				all = append(all, holding{subject: subject, role: role, binding: binding, powers: given})
+				all = append(all, holding{subject, binding, powers[role]})
 			}
 		}
-	}
-	for i := range p.clusterRoleBindings {
-		binding := &p.clusterRoleBindings[i]
-		add(binding.Subjects, binding.RoleRef, types.NamespacedName{Name: binding.Name})
-	}
-	for i := range p.roleBindings {
-		binding := &p.roleBindings[i]
-		add(binding.Subjects, binding.RoleRef, types.NamespacedName{Namespace: binding.Namespace, Name: binding.Name})
-	}
+	})
 	slices.SortStableFunc(all, func(a, b holding) int {
 		return cmp.Or(cmp.Compare(a.binding.Namespace, b.binding.Namespace), cmp.Compare(a.String(), b.String()))
 	})
-	return all
+	return all, err
 }
 
-type roleKey struct{ kind, namespace, name string }
+// eachBinding calls visit with all bindings of a cluster: RoleBindings, and as such, but without a
+// namespace, ClusterRoleBindings.
+func eachBinding(ctx context.Context, client kubernetes.Interface, visit func(*rbacv1.RoleBinding)) error {
+	if err := each(ctx, client.RbacV1().RoleBindings(metav1.NamespaceAll).List, visit); err != nil {
+		return err
+	}
+	return each(ctx, client.RbacV1().ClusterRoleBindings().List, func(b *rbacv1.ClusterRoleBinding) {
+		visit(&rbacv1.RoleBinding{ObjectMeta: b.ObjectMeta, Subjects: b.Subjects, RoleRef: b.RoleRef})
+	})
+}
 
-// powers returns what each role gives, where it gives any.
-func (p *policy) powers() map[roleKey][]power {
-	given := map[roleKey][]power{}
-	for i := range p.clusterRoles {
-		given[roleKey{kind: "ClusterRole", name: p.clusterRoles[i].Name}] = powersOf(p.clusterRoles[i].Rules)
+func aboutBinding(binding *rbacv1.RoleBinding) string {
+	if binding.Namespace == "" {
+		return aboutObject("ClusterRoleBinding", binding)
 	}
-	for i := range p.roles {
-		given[roleKey{"Role", p.roles[i].Namespace, p.roles[i].Name}] = powersOf(p.roles[i].Rules)
+	return aboutObject("RoleBinding", binding)
+}
+
+// deleteBinding returns the command that deletes it.
+func deleteBinding(binding *rbacv1.RoleBinding) string {
+	if binding.Namespace == "" {
+		return "kubectl delete clusterrolebinding " + binding.Name
 	}
-	return given
+	return "kubectl -n " + binding.Namespace + " delete rolebinding " + binding.Name
 }
 
 // powersOf returns what rules give on ClusterProfiles, as RBAC's authoriser reads them: the verb *,
@@ -199,25 +189,4 @@ func powersOf(rules []rbacv1.PolicyRule) []power {
 // has returns whether list has all, the word for everything, or one.
 func has(list []string, all, one string) bool {
 	return slices.Contains(list, all) || slices.Contains(list, one)
-}
-
-func (e *examination) readPolicy(ctx context.Context) (*policy, error) {
-	client := e.Kubernetes.RbacV1()
-	clusterRoles, err := client.ClusterRoles().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	roles, err := client.Roles(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	clusterRoleBindings, err := client.ClusterRoleBindings().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	roleBindings, err := client.RoleBindings(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return &policy{clusterRoles.Items, roles.Items, clusterRoleBindings.Items, roleBindings.Items}, nil
 }

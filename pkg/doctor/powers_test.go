@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -99,41 +100,34 @@ func rbacObjects() *fake.Clientset {
 
 func TestCheckPowers(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: rbacObjects()})
-	e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion"}}}
+	e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion"}}}
 
-	found := checkPowers(t.Context(), e)
+	found := examine(t, checkPowers, e)
 
-	type line struct {
-		verdict        Verdict
-		about, message string
-	}
-	var got []line
-	for _, f := range found {
-		got = append(got, line{f.Verdict, f.About, f.Message})
-		assert.Regexp(t, `: kubectl (-n fleet )?delete (clusterrole|role)binding \w+$`, f.Mend)
+	for i := range found {
+		assert.Regexp(t, `: kubectl (-n fleet )?delete (clusterrole|role)binding \w+$`, found[i].Mend)
+		found[i].Mend = ""
 	}
 	const all = `it holds every verb ("*") on all ClusterProfiles, in `
-	assert.Equal(t, []line{
-		{Warn, "Group ops -> ClusterRole cluster-admin -> ClusterRoleBinding ops", all + "all namespaces"},
-		{Fail, "Group system:serviceaccounts -> ClusterRole cluster-admin -> ClusterRoleBinding all", all + "all namespaces, and so does everybody with an account on the hub"},
-		{Warn, "ServiceAccount argocd/argocd -> ClusterRole cluster-admin -> ClusterRoleBinding ops", all + "all namespaces"},
-		{Warn, "ServiceAccount fleet/robot -> Role reader -> RoleBinding fleet/readers", `it holds the verb "escalate" on the ClusterProfiles bravelion, in namespace fleet`},
-		{Warn, "User eve -> ClusterRole cluster-admin -> RoleBinding fleet/owners", all + "namespace fleet"},
-	}, got)
+	assert.Equal(t, findings{
+		{Verdict: Warn, About: "Group ops -> ClusterRole cluster-admin -> ClusterRoleBinding ops", Message: all + "all namespaces"},
+		{Verdict: Fail, About: "Group system:serviceaccounts -> ClusterRole cluster-admin -> ClusterRoleBinding all", Message: all + "all namespaces, and so does everybody with an account on the hub"},
+		{Verdict: Warn, About: "ServiceAccount argocd/argocd -> ClusterRole cluster-admin -> ClusterRoleBinding ops", Message: all + "all namespaces"},
+		{Verdict: Warn, About: "ServiceAccount fleet/robot -> Role reader -> RoleBinding fleet/readers", Message: `it holds the verb "escalate" on the ClusterProfiles bravelion, in namespace fleet`},
+		{Verdict: Warn, About: "User eve -> ClusterRole cluster-admin -> RoleBinding fleet/owners", Message: all + "namespace fleet"},
+	}, found)
 }
 
 // Bindings in namespaces of which nothing is known count.
 func TestCheckPowers_UnknownNamespaces(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: rbacObjects()})
 	e.hub.profiles.err = assert.AnError
-	var about []string
-	for _, f := range checkPowers(t.Context(), e) {
-		about = append(about, f.About)
-	}
-	assert.Contains(t, about, "Group elsewhere -> ClusterRole cluster-admin -> RoleBinding elsewhere/owners")
+	assert.True(t, slices.ContainsFunc(examine(t, checkPowers, e), func(f Finding) bool {
+		return f.About == "Group elsewhere -> ClusterRole cluster-admin -> RoleBinding elsewhere/owners"
+	}))
 }
 
 func TestCheckPowers_None(t *testing.T) {
 	e := newExamination(&Clients{Kubernetes: fake.NewClientset(clusterRole("reader"))})
-	assert.Equal(t, OK, Worst(checkPowers(t.Context(), e)))
+	assert.Equal(t, OK, Worst(examine(t, checkPowers, e)))
 }

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -43,33 +44,24 @@ func TestNeedsOf(t *testing.T) {
 	}
 }
 
-// reviewed answers SubjectAccessReviews by allow, and keeps them.
-func reviewed(allow func(authorizationv1.SubjectAccessReviewSpec) bool) (*fake.Clientset, *[]authorizationv1.SubjectAccessReviewSpec) {
+func TestCheckServerRBAC(t *testing.T) {
 	client := fake.NewClientset()
 	var asked []authorizationv1.SubjectAccessReviewSpec
 	client.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
 		asked = append(asked, review.Spec)
-		review.Status.Allowed = allow(review.Spec)
+		what := review.Spec.ResourceAttributes
+		review.Status.Allowed = what.Resource != "mutatingadmissionpolicies" || what.Verb != "list"
 		return true, review, nil
 	})
-	return client, &asked
-}
 
-func TestCheckServerRBAC(t *testing.T) {
-	e := newExamination(nil)
-	client, asked := reviewed(func(spec authorizationv1.SubjectAccessReviewSpec) bool {
-		return spec.ResourceAttributes.Resource != "mutatingadmissionpolicies" || spec.ResourceAttributes.Verb != "list"
-	})
-	e.Kubernetes = client
-
-	found := checkServerRBAC(t.Context(), e)
+	found := examine(t, checkServerRBAC, newExamination(&Clients{Kubernetes: client}))
 
 	require.Len(t, found, 1)
 	assert.Equal(t, Fail, found[0].Verdict)
 	assert.Equal(t, `it lacks list on mutatingadmissionpolicies of admissionregistration.k8s.io, in all namespaces; without it, every write is answered with "not yet ready to handle request"`, found[0].Message)
 	assert.Contains(t, found[0].Mend, "kubectl apply -k artifacts/deploy/rbac")
-	for _, spec := range *asked {
+	for _, spec := range asked {
 		assert.Equal(t, DefaultServerUser, spec.User)
 		assert.ElementsMatch(t, []string{"system:serviceaccounts", "system:serviceaccounts:clusterpass-system", "system:authenticated"}, spec.Groups)
 		assert.NotEqual(t, "clusterprofiles", spec.ResourceAttributes.Resource, "it is asked for what --inventory=External takes")
@@ -77,13 +69,11 @@ func TestCheckServerRBAC(t *testing.T) {
 }
 
 func TestCheckManagerRBAC_Forbidden(t *testing.T) {
-	e := newExamination(nil)
 	client := fake.NewClientset()
 	client.PrependReactor("create", "subjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(authorizationv1.Resource("subjectaccessreviews"), "", errors.New("no"))
 	})
-	e.Kubernetes = client
-	assert.Equal(t, Skip, Worst(checkManagerRBAC(t.Context(), e)))
+	assert.Equal(t, Skip, Worst(examine(t, checkManagerRBAC, newExamination(&Clients{Kubernetes: client}))))
 }
 
 func TestGroupsOf(t *testing.T) {
@@ -98,11 +88,19 @@ func TestNeedsOf_Secrets(t *testing.T) {
 	}}
 	namespaces := sets.New[string]()
 	for _, n := range e.applicable(needsOf(serverName)) {
-		if n.resources[0] == resourceSecrets {
+		if n.Resources[0] == resourceSecrets {
 			namespaces.Insert(n.namespace)
 		}
 	}
 	assert.Equal(t, sets.New("fleet-a", "fleet-b"), namespaces)
+}
+
+// examine returns what a check finds.
+func examine(t *testing.T, run func(context.Context, *examination, *findings), e *examination) findings {
+	t.Helper()
+	var f findings
+	run(t.Context(), e, &f)
+	return f
 }
 
 // newExamination returns one of a hub in mode Served where nothing has been observed.

@@ -32,10 +32,9 @@ func newSet(name, author string, age time.Duration, change func(set *clusterpass
 
 func examineSets(t *testing.T, mode string, onHub []runtime.Object, sets ...runtime.Object) findings {
 	t.Helper()
-	return checkSets(t.Context(), &examination{
-		Options: Options{Inventory: mode},
-		Clients: &Clients{Kubernetes: fake.NewClientset(onHub...), Clusterpass: clusterpassfake.NewClientset(sets...), Clock: testClock},
-	})
+	e := newExamination(&Clients{Kubernetes: fake.NewClientset(onHub...), Clusterpass: clusterpassfake.NewClientset(sets...)})
+	e.Inventory = mode
+	return examine(t, checkSets, e)
 }
 
 func TestCheckSets(t *testing.T) {
@@ -44,13 +43,10 @@ func TestCheckSets(t *testing.T) {
 			set.Spec.Clusters = clusterpassv1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: writers}
 		}
 	}
-	conditionIs := func(of string, status metav1.ConditionStatus, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+	condition := func(of string, status metav1.ConditionStatus, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
 		return func(set *clusterpassv1alpha1.ClusterCredentialSet) {
 			set.Status.Conditions = []metav1.Condition{{Type: of, Status: status, Reason: reason, Message: "the message"}}
 		}
-	}
-	condition := func(of, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
-		return conditionIs(of, metav1.ConditionTrue, reason)
 	}
 	policy := []runtime.Object{
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: writersPolicy}},
@@ -67,11 +63,11 @@ func TestCheckSets(t *testing.T) {
 			set.Spec.Author.Groups = []string{"system:masters"}
 		}, hub.InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
 		"one that goes by anybody's decisions is found":  {byDecisions(), hub.InventoryServed, nil, verdict{Warn, "any user who may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
-		"one whose author's time ends is found":          {condition("AuthorExpiring", "ExpiresSoon"), hub.InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
-		"one whose author may not see clusters is found": {condition("Ready", "AuthorForbidden"), hub.InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
-		"one that may not select so many is found":       {condition("Ready", "TooManyClusters"), hub.InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
-		"one that is not ready is found":                 {conditionIs("Ready", metav1.ConditionFalse, "NotIssued"), hub.InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
-		"one that is ready is listed":                    {condition("Ready", "Ready"), hub.InventoryServed, nil, verdict{OK, `its author has been "kim"`, ""}},
+		"one whose author's time ends is found":          {condition("AuthorExpiring", "True", "ExpiresSoon"), hub.InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
+		"one whose author may not see clusters is found": {condition("Ready", "True", "AuthorForbidden"), hub.InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
+		"one that may not select so many is found":       {condition("Ready", "True", "TooManyClusters"), hub.InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
+		"one that is not ready is found":                 {condition("Ready", "False", "NotIssued"), hub.InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
+		"one that is ready is listed":                    {condition("Ready", "True", "Ready"), hub.InventoryServed, nil, verdict{OK, `its author has been "kim"`, ""}},
 		"with External the policy has to be there":       {byDecisions("controller"), hub.InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
 		"and its binding":                                {byDecisions("controller"), hub.InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
 		"which is enough":                                {byDecisions("controller"), hub.InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},

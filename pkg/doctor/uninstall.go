@@ -14,9 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -26,8 +23,10 @@ import (
 )
 
 const (
+	partOfLabel = "app.kubernetes.io/part-of"
+	partOf      = "clusterpass"
 	// partOfSelector selects what is deployed, on the hub and by join on members.
-	partOfSelector = "app.kubernetes.io/part-of=clusterpass"
+	partOfSelector = partOfLabel + "=" + partOf
 	// ourManager is the cluster manager of the profiles that join makes where it is not told of
 	// another.
 	ourManager = "clusterpass"
@@ -72,59 +71,38 @@ var stages = []stage{
 type uninstallation struct {
 	*Clients
 	// members are clients for member clusters, by the contexts that lead there.
-	members map[string]Cluster
-}
-
-// Cluster is how a member is asked what is left there.
-type Cluster struct {
-	Kubernetes kubernetes.Interface
-	// Metadata reads no more of objects than their metadata.
-	Metadata metadata.Interface
-}
-
-// NewCluster returns clients for the cluster of config.
-func NewCluster(config *rest.Config) (Cluster, error) {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return Cluster{}, err
-	}
-	withoutData, err := metadata.NewForConfig(config)
-	return Cluster{Kubernetes: client, Metadata: withoutData}, err
+	members map[string]*Clients
 }
 
 // Uninstall says what is left of clusterpass on the hub, and on the members that are given by the
 // names of their contexts, in the order in which it has to go. The first thing that is left has the
 // command that is next.
-func Uninstall(ctx context.Context, clients *Clients, members map[string]Cluster) []Finding {
+func Uninstall(ctx context.Context, clients *Clients, members map[string]*Clients) []Finding {
 	ctx, cancel := context.WithTimeout(member.Quiet(ctx), checkTimeout) // annotations of Secrets may quote what is in them
 	defer cancel()
 	u := &uninstallation{Clients: clients, members: members}
 	var all findings
 	waits := false
-	for _, s := range stages {
-		var f findings
+	for i, s := range stages {
 		left, err := s.left(ctx, u)
 		switch {
 		case err != nil && waits:
-			f.warn("", "", "unknown: %v", err)
+			all.warn("", "", "unknown: %v", err)
 		case apierrors.IsForbidden(err):
-			f.fail("", "Have a cluster-admin of the hub run the command", "you may not read this: %v", err)
+			all.fail("", "Have a cluster-admin of the hub run the command", "you may not read this: %v", err)
 		case err != nil:
-			f.fail("", s.mend, "cannot tell what is left: %v", err)
+			all.fail("", s.mend, "cannot tell what is left: %v", err)
 		case left.skipped != "":
-			f.skip("", "%s", left.skipped)
+			all.skip("", "%s", left.skipped)
 		case len(left.things) == 0:
-			f.ok("", "%s", left.gone)
+			all.ok("", "%s", left.gone)
 		case waits:
-			f.warn("", "", "later: %s", words.Some(left.things, ", ", maxLeft))
+			all.warn("", "", "later: %s", words.Some(left.things, ", ", maxLeft))
 		default:
-			f.fail("", left.next, "%s", words.Some(left.things, ", ", maxLeft))
+			all.fail("", left.next, "%s", words.Some(left.things, ", ", maxLeft))
 		}
-		waits = waits || Worst(f) == Fail
-		for _, finding := range f {
-			finding.Check = s.name
-			all = append(all, finding)
-		}
+		all[i].Check = s.name
+		waits = Worst(all) == Fail
 	}
 	return all
 }
@@ -150,16 +128,12 @@ func leftSets(ctx context.Context, u *uninstallation) (leftovers, error) {
 		gone: "no ClusterCredentialSet is left",
 		next: "Delete them, and wait until their Secrets and grants are gone: kubectl delete clustercredentialsets --all --all-namespaces",
 	}
-	sets, err := u.Clusterpass.ClusterpassV1alpha1().ClusterCredentialSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return unserved(left, "clustercredentialsets", err)
-	}
-	for i := range sets.Items {
-		set := &sets.Items[i]
-		left.things = append(left.things, "ClusterCredentialSet "+set.Namespace+"/"+set.Name+
+	list := u.Clusterpass.ClusterpassV1alpha1().ClusterCredentialSets(metav1.NamespaceAll).List
+	err := each(ctx, list, func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+		left.things = append(left.things, aboutObject("ClusterCredentialSet", set)+
 			going(set, conditionText(set.Status.Conditions, clusterpassv1alpha1.CredentialSetReady, "")))
-	}
-	return left, nil
+	})
+	return unserved(left, "clustercredentialsets", err)
 }
 
 func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
@@ -169,16 +143,12 @@ func leftGrants(ctx context.Context, u *uninstallation) (leftovers, error) {
 			"If there are new ones, somebody still asks for tokens: delete the ClusterProfile first. " +
 			"If a member is gone for ever, abandon its grants: kubectl clusterpass unjoin NAME --namespace NAMESPACE --abandon-member",
 	}
-	grants, err := u.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return unserved(left, "authtokengrants: what was granted works on until it expires, unless nothing is left on the members", err)
-	}
-	for i := range grants.Items {
-		g := &grants.Items[i]
-		left.things = append(left.things,
-			"AuthTokenGrant "+g.Namespace+"/"+g.Name+going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
-	}
-	return left, nil
+	list := u.Clusterpass.ClusterpassV1alpha1().AuthTokenGrants(metav1.NamespaceAll).List
+	err := each(ctx, list, func(g *clusterpassv1alpha1.AuthTokenGrant) {
+		left.things = append(left.things, aboutObject("AuthTokenGrant", g)+
+			going(g, conditionText(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked, "")))
+	})
+	return unserved(left, "authtokengrants: what was granted works on until it expires, unless nothing is left on the members", err)
 }
 
 // going says that an object is being deleted, what holds it, and what its condition says about
@@ -219,7 +189,7 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 			left.next = cmp.Or(left.next, "It is for no cluster: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
 			continue
 		}
-		left.things = append(left.things, "ClusterProfile "+namespace+"/"+name)
+		left.things = append(left.things, kindProfile+" "+namespace+"/"+name)
 		if left.next != "" {
 			continue
 		}
@@ -279,7 +249,7 @@ func leftOnMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 // on adds what is left on a member: what join has made there for the hub, and what is of grants of
 // grantsOf, which is the hub's id too, unless the server was given another. The command is for the
 // first kind of these.
-func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID, grantsOf string) error {
+func (l *leftovers) on(ctx context.Context, name string, cluster *Clients, hubID, grantsOf string) error {
 	memberID, err := grant.HubID(ctx, cluster.Kubernetes)
 	if err != nil {
 		return err
@@ -291,11 +261,12 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 	}
 	// What was applied by the manifests says no hub. On a hub that is a member, its own or another's,
 	// it may be the installation itself.
-	isHub, err := hasInstallation(ctx, cluster.Metadata)
+	deployments, err := cluster.Metadata.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx,
+		metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
 	if err != nil {
 		return err
 	}
-	if memberID != hubID && !isHub {
+	if memberID != hubID && len(deployments.Items) == 0 {
 		selectors = append(selectors, partOfSelector+",!"+member.LabelJoinedBy+",!"+member.LabelCreatedBy)
 	}
 	for _, selector := range selectors {
@@ -312,14 +283,4 @@ func (l *leftovers) on(ctx context.Context, name string, cluster Cluster, hubID,
 		l.next = cmp.Or(l.next, "Delete them, rights first: "+deleteLabelled(name, kinds, selector))
 	}
 	return nil
-}
-
-// hasInstallation returns whether clusterpass itself is deployed on a cluster.
-func hasInstallation(ctx context.Context, client metadata.Interface) (bool, error) {
-	deployments, err := client.Resource(deploymentsResource).Namespace(SystemNamespace).List(ctx,
-		metav1.ListOptions{LabelSelector: partOfSelector, Limit: 1})
-	if err != nil {
-		return false, err
-	}
-	return len(deployments.Items) > 0, nil
 }

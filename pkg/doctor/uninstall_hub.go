@@ -86,33 +86,14 @@ func leftOnHub(ctx context.Context, u *uninstallation) (leftovers, error) {
 // boundByOperators returns the bindings of roles that are shipped which are not shipped themselves,
 // and the commands that delete them.
 func boundByOperators(ctx context.Context, client kubernetes.Interface) (bindings, commands []string, err error) {
-	inNamespaces, err := client.RbacV1().RoleBindings(metav1.NamespaceAll).List(ctx,
-		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
-	if err != nil {
-		return nil, nil, err
-	}
-	ofTheHub, err := client.RbacV1().ClusterRoleBindings().List(ctx,
-		metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of!=clusterpass"})
-	if err != nil {
-		return nil, nil, err
-	}
-	for i := range inNamespaces.Items {
-		if b := &inNamespaces.Items[i]; isShipped(b.RoleRef) {
-			bindings = append(bindings, "RoleBinding "+b.Namespace+"/"+b.Name+" of "+b.RoleRef.Name)
-			commands = append(commands, "kubectl -n "+b.Namespace+" delete rolebinding "+b.Name)
+	err = eachBinding(ctx, client, func(b *rbacv1.RoleBinding) {
+		ofShipped := b.RoleRef.Kind == "ClusterRole" && strings.HasPrefix(b.RoleRef.Name, shippedRolePrefix)
+		if ofShipped && b.Labels[partOfLabel] != partOf {
+			bindings = append(bindings, aboutBinding(b)+" of "+b.RoleRef.Name)
+			commands = append(commands, deleteBinding(b))
 		}
-	}
-	for i := range ofTheHub.Items {
-		if b := &ofTheHub.Items[i]; isShipped(b.RoleRef) {
-			bindings = append(bindings, "ClusterRoleBinding "+b.Name+" of "+b.RoleRef.Name)
-			commands = append(commands, "kubectl delete clusterrolebinding "+b.Name)
-		}
-	}
-	return bindings, commands, nil
-}
-
-func isShipped(role rbacv1.RoleRef) bool {
-	return role.Kind == "ClusterRole" && strings.HasPrefix(role.Name, shippedRolePrefix)
+	})
+	return bindings, commands, err
 }
 
 // deleteLabelled returns the command that deletes what labelled has found, by a context, or the
@@ -168,7 +149,7 @@ func labelled(ctx context.Context, client metadata.Interface, selector string) (
 		}
 		for i := range found.Items {
 			o := &found.Items[i]
-			names = append(names, kind.name+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/")+going(o, ""))
+			names = append(names, aboutObject(kind.name, o)+going(o, ""))
 		}
 		if len(found.Items) > 0 {
 			kinds = append(kinds, strings.ToLower(kind.name))

@@ -35,7 +35,7 @@ import (
 )
 
 // clusterWith returns clients for a cluster with these objects. Of Secrets it gives metadata alone.
-func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
+func clusterWith(t *testing.T, objects ...runtime.Object) *Clients {
 	t.Helper()
 	client := fake.NewClientset(objects...)
 	client.PrependReactor("*", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -54,7 +54,7 @@ func clusterWith(t *testing.T, objects ...runtime.Object) Cluster {
 	}
 	scheme := metadatafake.NewTestScheme()
 	require.NoError(t, metav1.AddMetaToScheme(scheme))
-	return Cluster{Kubernetes: client, Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...)}
+	return &Clients{Kubernetes: client, Metadata: metadatafake.NewSimpleMetadataClient(scheme, partial...)}
 }
 
 // TestUninstall takes an installation away stage by stage. Only the first that is left has a
@@ -229,16 +229,13 @@ func TestUninstall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			memberID := map[bool]string{true: "hub", false: "member"}[test.itself]
 			hub, bravelion := clusterWith(t, append(test.hub, kubeSystem("hub"))...), clusterWith(t, append(test.member, kubeSystem(memberID))...)
-			clients := &Clients{
-				Kubernetes: hub.Kubernetes, Metadata: hub.Metadata, Aggregator: aggregatorfake.NewSimpleClientset(test.services...),
-				Profiles: inventoryfake.NewSimpleClientset(test.profiles...),
-			}
+			hub.Aggregator, hub.Profiles = aggregatorfake.NewSimpleClientset(test.services...), inventoryfake.NewSimpleClientset(test.profiles...)
 			served := clusterpassfake.NewClientset(test.clusterpass...)
 			if test.unserved != nil {
 				served.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, test.unserved })
 			}
-			clients.Clusterpass = served
-			found := Uninstall(t.Context(), clients, map[string]Cluster{"bravelion": bravelion})
+			hub.Clusterpass = served
+			found := Uninstall(t.Context(), hub, map[string]*Clients{"bravelion": bravelion})
 			assert.Len(t, found, len(stages))
 			var next []Finding
 			for _, finding := range found {
@@ -266,23 +263,20 @@ func TestUninstall(t *testing.T) {
 
 func TestUninstall_MemberDown(t *testing.T) {
 	hub := clusterWith(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "hub"}})
-	clients := &Clients{
-		Kubernetes: hub.Kubernetes, Metadata: hub.Metadata,
-		Clusterpass: clusterpassfake.NewClientset(), Aggregator: aggregatorfake.NewSimpleClientset(), Profiles: inventoryfake.NewSimpleClientset(),
-	}
+	hub.Clusterpass, hub.Aggregator, hub.Profiles = clusterpassfake.NewClientset(), aggregatorfake.NewSimpleClientset(), inventoryfake.NewSimpleClientset()
 	down := fake.NewClientset()
 	down.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("connection refused")
 	})
 	for name, test := range map[string]struct {
-		members map[string]Cluster
+		members map[string]*Clients
 		want    Verdict
 	}{
-		"is no reason to delete the hub's APIServices":    {map[string]Cluster{"bravelion": {Kubernetes: down}}, Fail},
+		"is no reason to delete the hub's APIServices":    {map[string]*Clients{"bravelion": {Kubernetes: down}}, Fail},
 		"is not looked at where nobody names its context": {nil, Skip},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, finding := range Uninstall(t.Context(), clients, test.members) {
+			for _, finding := range Uninstall(t.Context(), hub, test.members) {
 				if finding.Check == "on-members" {
 					assert.Equal(t, test.want, finding.Verdict)
 				}

@@ -5,8 +5,13 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,35 +48,33 @@ func (s memberSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 // checkAccess tries, by the code that clusterpass itself has for it, whether each ClusterProfile
 // gives access to its member, and looks at how long the credential lasts. It calls no member and
 // shows no content of a Secret.
-func checkAccess(ctx context.Context, e *examination) findings {
-	var f findings
-	if !e.haveProfiles(&f) {
-		return f
+func checkAccess(ctx context.Context, e *examination, f *findings) {
+	profiles := e.knownProfiles(f)
+	if len(profiles) == 0 {
+		return
 	}
 	secrets, err := e.listSecrets(ctx)
-	if err != nil {
-		f.unknown("Secrets with the kubeconfigs of members", err)
-		return f
+	if f.unknown("Secrets with the kubeconfigs of members", err) {
+		return
 	}
 	pool, err := member.NewPool(member.Options{Config: e.Access, Secrets: secrets})
 	if err != nil {
 		f.fail("--access-config", "Correct the file: kubectl clusterpass doctor --access-config FILE", "%v", err)
-		return f
+		return
 	}
-	for i := range e.hub.profiles.value.items {
-		profile := &e.hub.profiles.value.items[i]
+	for _, profile := range profiles {
+		about := aboutObject(kindProfile, profile)
 		client, err := pool.For(ctx, profile)
-		if err != nil {
-			f.fail(aboutProfile(profile), e.mendAccess(ctx, profile), "%v", err)
-			continue
+		refused := refusedAccess(profile)
+		switch {
+		case err != nil:
+			f.fail(about, e.mendAccess(ctx, profile), "%v", err)
+		case refused != nil:
+			f.fail(about, e.mendCredential(profile), "%s", inWords(refused))
+		default:
+			f.credential(about, e.mendCredential(profile), client.Validity(), e.now())
 		}
-		if refused := refusedAccess(profile); refused != nil {
-			f.fail(aboutProfile(profile), e.mendCredential(profile), "%s", inWords(refused))
-			continue
-		}
-		f.credential(aboutProfile(profile), e.mendCredential(profile), client.Validity(), e.now())
 	}
-	return f
 }
 
 // refusedAccess returns the condition by which the controller manager says that the member refuses
@@ -84,27 +87,21 @@ func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition 
 	return joined
 }
 
-// haveProfiles returns whether there are ClusterProfiles to look at, and reports where not.
-func (e *examination) haveProfiles(f *findings) bool {
+// knownProfiles returns the ClusterProfiles to look at, and reports what keeps it from returning
+// all.
+func (e *examination) knownProfiles(f *findings) []*inventoryv1alpha1.ClusterProfile {
 	found := e.hub.profiles
-	if found.err != nil {
-		f.unknown("ClusterProfiles", found.err)
-		return false
+	if f.unknown("ClusterProfiles", found.err) {
+		return nil
 	}
 	for _, name := range found.value.missing {
-		f.fail("ClusterProfile "+name.String(), "List the existing ones: kubectl get clusterprofiles -A", "it does not exist")
+		f.fail(kindProfile+" "+name.String(), "List the existing ones: kubectl get clusterprofiles -A", "it does not exist")
 	}
-	if found.value.partial != "" {
-		f.skip("ClusterProfiles", "you may not list those of all namespaces: only %s is checked", found.value.partial)
-	}
+	f.onlyIn(found.value.partial, "ClusterProfiles")
 	if len(found.value.items) == 0 && len(found.value.missing) == 0 {
 		f.ok("", "there is no ClusterProfile")
 	}
-	return len(found.value.items) > 0
-}
-
-func aboutProfile(profile *inventoryv1alpha1.ClusterProfile) string {
-	return "ClusterProfile " + profile.Namespace + "/" + profile.Name
+	return found.value.items
 }
 
 func (e *examination) listSecrets(ctx context.Context) (memberSecrets, error) {
@@ -126,11 +123,10 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 	name, ok := member.SecretFor(e.Access, profile)
 	switch {
 	case !ok && e.byPlugin(profile):
-		return "Correct the server in its status, or what --access-config allows (servers, bindings): " +
-			fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
+		return "Correct the server in its status, or what --access-config allows (servers, bindings): " + editStatus(profile)
 	case !ok:
 		return "Have its status.accessProviders name the Secret with the member's kubeconfig, as artifacts/examples/clusterprofile.yaml does: " +
-			fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
+			editStatus(profile)
 	}
 	secret, err := e.Metadata.Resource(secretsResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
@@ -145,6 +141,10 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 			name.Namespace, name.Name, member.ClusterProfileAnnotation, profile.Namespace, profile.Name)
 	}
 	return e.mendCredential(profile)
+}
+
+func editStatus(profile *inventoryv1alpha1.ClusterProfile) string {
+	return fmt.Sprintf("kubectl -n %s edit clusterprofile %s --subresource=status", profile.Namespace, profile.Name)
 }
 
 // byPlugin returns whether profile is for a credential plugin of the access configuration.
@@ -193,19 +193,14 @@ func (f *findings) credential(about, mend string, validity member.Validity, now 
 const conditionJoined = "Joined"
 
 // checkHealth reports what the ClusterProfiles' conditions say of the members.
-func checkHealth(_ context.Context, e *examination) findings {
-	var f findings
-	if !e.haveProfiles(&f) {
-		return f
+func checkHealth(_ context.Context, e *examination, f *findings) {
+	for _, profile := range e.knownProfiles(f) {
+		f.health(profile)
 	}
-	for i := range e.hub.profiles.value.items {
-		f.health(&e.hub.profiles.value.items[i])
-	}
-	return f
 }
 
 func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
-	about := aboutProfile(profile)
+	about := aboutObject(kindProfile, profile)
 	mend := fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages), and read the conditions again: "+
 		"kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
 	if joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined); joined != nil && joined.Status != metav1.ConditionTrue {
@@ -230,4 +225,102 @@ func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
 func inWords(condition *metav1.Condition) string {
 	return fmt.Sprintf("%s is %s since %s: %s: %s", condition.Type, condition.Status,
 		condition.LastTransitionTime.UTC().Format(time.RFC3339), condition.Reason, condition.Message)
+}
+
+// checkSecrets looks for secrets in the access providers of ClusterProfiles, which everybody with
+// the ClusterRole view may read. It names the field, and shows nothing of what is in there.
+func checkSecrets(_ context.Context, e *examination, f *findings) {
+	for _, profile := range e.knownProfiles(f) {
+		about := aboutObject(kindProfile, profile)
+		if fields := secretFields(profile); len(fields) > 0 {
+			f.fail(about, "Replace the secret, because others may have seen it, and remove it here: "+editStatus(profile),
+				"everybody who may read it sees what should be secret, in %s", strings.Join(fields, ", "))
+		} else {
+			f.ok(about, "there is no secret in its access providers")
+		}
+	}
+}
+
+// secretFields returns the paths of what looks like a secret.
+func secretFields(profile *inventoryv1alpha1.ClusterProfile) []string {
+	var found []string
+	lists := map[string][]inventoryv1alpha1.AccessProvider{
+		"status.accessProviders": profile.Status.AccessProviders, "status.credentialProviders": profile.Status.CredentialProviders,
+	}
+	for list, providers := range lists {
+		for i := range providers {
+			cluster := &providers[i].Cluster
+			path := fmt.Sprintf("%s[%d].cluster.", list, i)
+			if holdsSecret(cluster.Server) {
+				found = append(found, path+"server")
+			}
+			if holdsSecret(cluster.ProxyURL) {
+				found = append(found, path+"proxy-url")
+			}
+			if hasKey(cluster.CertificateAuthorityData) {
+				found = append(found, path+"certificate-authority-data")
+			}
+			for j := range cluster.Extensions {
+				var content any
+				if json.Unmarshal(cluster.Extensions[j].Extension.Raw, &content) == nil && hasSecret("", content) {
+					found = append(found, fmt.Sprintf("%sextensions[%d]", path, j))
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// holdsSecret returns whether the URL of a server or a proxy has more than says where that is.
+func holdsSecret(address string) bool {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return strings.ContainsAny(address, "@?#")
+	}
+	return parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != ""
+}
+
+// hasKey returns whether there is a private key among certificates.
+func hasKey(data []byte) bool {
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return false
+		}
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return true
+		}
+	}
+}
+
+var (
+	// secretName is how fields, headers and environment variables with a secret are called.
+	secretName = regexp.MustCompile(`(?i)(passw(or)?d|token|authorization|api_?key|private_?key|client-?key-?data|secret_?(access_?)?key)$`)
+	// tokenWords are how a JSON Web Token begins.
+	tokenWords = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
+)
+
+// hasSecret returns whether there is a secret in what an extension has under a name, by the name or
+// by the looks of it.
+func hasSecret(name string, content any) bool {
+	switch value := content.(type) {
+	case string:
+		parsed, err := url.Parse(value)
+		return value != "" && secretName.MatchString(name) || tokenWords.MatchString(value) || hasKey([]byte(value)) ||
+			err == nil && parsed.Host != "" && parsed.User != nil
+	case []any:
+		return slices.ContainsFunc(value, func(item any) bool { return hasSecret(name, item) })
+	case map[string]any:
+		// An environment variable or a header is {name: NAME, value: VALUE}.
+		if named, ok := value["name"].(string); ok && hasSecret(named, value["value"]) {
+			return true
+		}
+		for key, item := range value {
+			if hasSecret(key, item) {
+				return true
+			}
+		}
+	}
+	return false
 }

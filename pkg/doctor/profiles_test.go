@@ -40,7 +40,7 @@ func TestCheckSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, list := range []string{"accessProviders", "credentialProviders"} {
-				profile := inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+				profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
 				providers := []inventoryv1alpha1.AccessProvider{{Name: "any", Cluster: test.cluster}}
 				if list == "accessProviders" {
 					profile.Status.AccessProviders = providers
@@ -48,8 +48,8 @@ func TestCheckSecrets(t *testing.T) {
 					profile.Status.CredentialProviders = providers
 				}
 				e := &examination{}
-				e.hub.profiles.value.items = []inventoryv1alpha1.ClusterProfile{profile}
-				found := checkSecrets(t.Context(), e)
+				e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profile}
+				found := examine(t, checkSecrets, e)
 				if test.want == "" {
 					verdict{OK, "no secret", ""}.expect(t, found)
 					continue
