@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/test/testenv"
 )
@@ -112,9 +111,7 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)
 	require.ErrorContains(t, err, "is joined, but its condition ControlPlaneHealthy was not True within 1s: no controller has set it yet")
 
-	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	profiles := client.ApisV1alpha1().ClusterProfiles("default")
+	profiles := clusterProfiles(t)
 	for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
 		profile, err := profiles.Get(t.Context(), "bravelion", metav1.GetOptions{})
 		require.NoError(t, err)
@@ -135,9 +132,7 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 // Join returns when the controller manager finds the member healthy.
 func TestJoin_HealthyMember(t *testing.T) {
 	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
-	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	profile, err := client.ApisV1alpha1().ClusterProfiles("default").Get(t.Context(), "smartfish", metav1.GetOptions{})
+	profile, err := clusterProfiles(t).Get(t.Context(), "smartfish", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.True(t, apimeta.IsStatusConditionTrue(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy))
 	assert.NotEmpty(t, profile.Status.Version.Kubernetes)

@@ -4,7 +4,6 @@
 package join
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -14,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
-	"clusterpass.dev/test/testenv"
 )
 
 // Grants are listed and revoked.
@@ -22,10 +20,7 @@ func TestGrants(t *testing.T) {
 	joined(t, "bravelion")
 	answers := map[string]*v1alpha1.AuthTokenRequest{}
 	for _, account := range []string{"one", "two", "three"} {
-		testenv.Eventually(t, func(context.Context) (err error) {
-			answers[account], err = request(t, "bravelion", account, "view")
-			return err
-		})
+		answers[account] = mustRequest(t, "bravelion", account, "view")
 	}
 	one := answers["one"].Status.GrantName
 
@@ -47,9 +42,9 @@ func TestGrants(t *testing.T) {
 	})
 	t.Run("one is revoked by name and the others go on", func(t *testing.T) {
 		assert.Contains(t, mustClusterpass(t, "revoke", one), "their tokens have ended\n")
-		_, err := memberClient(t, answers["one"]).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		_, err := clientOf(t, answers["one"].Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 		require.True(t, apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err), "%v", err)
-		_, err = memberClient(t, answers["two"]).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		_, err = clientOf(t, answers["two"].Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 	})
 	t.Run("all of an account are revoked", func(t *testing.T) {

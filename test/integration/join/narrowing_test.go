@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -99,9 +98,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	forget := []byte(`{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`)
 	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Patch(t.Context(), "member-default-bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
-	inventoryClient, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	_, err = inventoryClient.ApisV1alpha1().ClusterProfiles("default").Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
+	_, err = clusterProfiles(t).Patch(t.Context(), "bravelion", types.MergePatchType, forget, metav1.PatchOptions{})
 	require.NoError(t, err)
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
 	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))

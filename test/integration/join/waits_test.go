@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/pkg/cli"
 	"clusterpass.dev/test/testenv"
@@ -57,9 +56,7 @@ func TestJoin_ServerAway(t *testing.T) {
 		require.Fail(t, "join has ended", "%v", err)
 	}
 
-	client, err := inventory.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	profiles := client.ApisV1alpha1().ClusterProfiles("default")
+	profiles := clusterProfiles(t)
 	require.NoError(t, shared.Server.Kill())
 	var away time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {
