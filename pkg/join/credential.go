@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -24,6 +25,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
 
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/names"
 )
@@ -37,14 +39,13 @@ const (
 	// rightsTimeout bounds how long a member takes to know of rights that it has just been given.
 	rightsTimeout = 10 * time.Second
 	// kubeconfigKey is the key in the hub's Secret.
-	kubeconfigKey      = "kubeconfig"
-	memberIDAnnotation = member.MemberUIDAnnotation
+	kubeconfigKey = "kubeconfig"
 )
 
 func (j *joiner) profileName() string { return j.Namespace + "/" + j.Name }
 
 // secretNames returns the names that the hub's Secret for a ClusterProfile may have, in
-// SystemNamespace: the plain one, if it is not too long, and one with a hash for where the plain
+// the namespace of clusterpass: the plain one, if it is not too long, and one with a hash for where the plain
 // one is another's. a-b/c and a/b-c share the plain one.
 func secretNames(namespace, name string) []string {
 	plain := "member-" + namespace + "-" + name
@@ -62,12 +63,12 @@ func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 	j.secretName = ""
 	var taken error
 	for _, name := range secretNames(j.Namespace, j.Name) {
-		secret, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).Get(ctx, name, metav1.GetOptions{})
+		secret, err := j.hub.kube.CoreV1().Secrets(hub.SystemNamespace).Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
 			j.secretName = cmp.Or(j.secretName, name)
 		case err != nil:
-			return nil, j.hub.failed("read", "secret/"+name+" in "+SystemNamespace, err)
+			return nil, j.hub.failed("read", ref(secretKind, hub.SystemNamespace, name), err)
 		case j.isOfProfile(secret):
 			j.secretName = name
 			return secret, nil
@@ -87,57 +88,26 @@ func (j *joiner) isOfProfile(secret metav1.Object) bool {
 }
 
 func (j *joiner) takenBy(secret metav1.Object) error {
-	return fmt.Errorf("hub: secret/%s in %s exists and is not for ClusterProfile %s but for %q; delete it, or join under another name",
-		secret.GetName(), SystemNamespace, j.profileName(), secret.GetAnnotations()[member.ClusterProfileAnnotation])
-}
-
-// checkOurSecret refuses a Secret that somebody has made meanwhile.
-func (j *joiner) checkOurSecret(found *unstructured.Unstructured) error {
-	if !j.isOfProfile(found) {
-		return j.takenBy(found)
-	}
-	return nil
-}
-
-// checkNotJoinedElsewhere refuses a member that this hub has under another name: the two would
-// share one account.
-func (j *joiner) checkNotJoinedElsewhere(ctx context.Context) error {
-	others, err := j.otherProfiles(ctx)
-	if err != nil || len(others) == 0 {
-		return err
-	}
-	return fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
+	return fmt.Errorf("hub: %s exists and is not for ClusterProfile %s but for %q; delete it, or join under another name",
+		ref(secretKind, hub.SystemNamespace, secret.GetName()), j.profileName(), secret.GetAnnotations()[member.ClusterProfileAnnotation])
 }
 
 // otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the
 // member: by its UID, or, where they were joined by hand and say none, by one of ways.
 func (j *joiner) otherProfiles(ctx context.Context, ways ...*clientcmdapi.Cluster) ([]string, error) {
-	secrets, err := j.hub.kube.CoreV1().Secrets(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
+	secrets, err := j.hub.kube.CoreV1().Secrets(hub.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
 	if err != nil {
-		return nil, j.hub.failed("list", "secrets in "+SystemNamespace, err)
+		return nil, j.hub.failed("list", "secrets in "+hub.SystemNamespace, err)
 	}
 	var others []string
 	for i := range secrets.Items {
 		annotations := secrets.Items[i].Annotations
-		of, id := annotations[member.ClusterProfileAnnotation], annotations[memberIDAnnotation]
+		of, id := annotations[member.ClusterProfileAnnotation], annotations[member.MemberUIDAnnotation]
 		if of != j.profileName() && (id == j.memberID || id == "" && leadsBy(&secrets.Items[i], ways)) {
 			others = append(others, cmp.Or(of, "of secret/"+secrets.Items[i].Name))
 		}
 	}
 	return others, nil
-}
-
-// credentialReady makes the hub's Secret have a kubeconfig for the member whose token works.
-func (j *joiner) credentialReady(ctx context.Context, m *Member, old *corev1.Secret) error {
-	token, err := j.token(ctx, m, old)
-	if err != nil {
-		return err
-	}
-	kubeconfig, err := j.kubeconfig(m, token)
-	if err != nil {
-		return err
-	}
-	return j.store(ctx, old, kubeconfig)
 }
 
 // renew gives the hub a token that works where the one it has does not, or is about to expire. What
@@ -149,50 +119,55 @@ func (j *joiner) renew(ctx context.Context, m *Member) error {
 		return err
 	}
 	if old == nil {
-		return fmt.Errorf("hub: there is no secret/%s in %s: ClusterProfile %s was not joined, or was unjoined",
-			j.secretName, SystemNamespace, j.profileName())
+		return fmt.Errorf("hub: there is no %s: ClusterProfile %s was not joined, or was unjoined",
+			ref(secretKind, hub.SystemNamespace, j.secretName), j.profileName())
 	}
-	if id := old.Annotations[memberIDAnnotation]; id != j.memberID {
+	if id := old.Annotations[member.MemberUIDAnnotation]; id != j.memberID {
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %q, and the member's is %q. "+
 			"If this one has replaced it: %s", j.profileName(), id, j.memberID, j.unjoinHint())
 	}
 	if err := j.restore(ctx); err != nil {
 		return err
 	}
+	return j.credentialReady(ctx, m, old, func(token string) ([]byte, error) {
+		kubeconfig, err := member.WithKubeconfigToken(old.Data[kubeconfigKey], "", token)
+		if err != nil {
+			return nil, fmt.Errorf("hub: %s: %w; join again without --credential-only", ref(secretKind, old.Namespace, old.Name), err)
+		}
+		return kubeconfig, nil
+	})
+}
+
+// credentialReady makes the hub's Secret, which is old, or is not there, have a kubeconfig for the
+// member whose token works: the one that kubeconfigOf returns.
+func (j *joiner) credentialReady(
+	ctx context.Context, m *Member, old *corev1.Secret, kubeconfigOf func(token string) ([]byte, error),
+) error {
 	token, err := j.token(ctx, m, old)
 	if err != nil {
 		return err
 	}
-	kubeconfig, err := member.WithKubeconfigToken(old.Data[kubeconfigKey], "", token)
+	kubeconfig, err := kubeconfigOf(token)
 	if err != nil {
-		return fmt.Errorf("hub: secret/%s in %s: %w; join again without --credential-only", old.Name, SystemNamespace, err)
-	}
-	return j.store(ctx, old, kubeconfig)
-}
-
-// store makes the hub's Secret, which is old, or is not there, have a kubeconfig.
-func (j *joiner) store(ctx context.Context, old *corev1.Secret, kubeconfig []byte) error {
-	secret := &corev1.Secret{
-		TypeMeta: core(kindSecret),
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: SystemNamespace,
-			Name:      j.secretName,
-			Labels:    map[string]string{member.KubeconfigLabel: "true"},
-			Annotations: map[string]string{
-				member.ClusterProfileAnnotation: j.profileName(),
-				memberIDAnnotation:              j.memberID,
-			},
-		},
-		Type: corev1.SecretTypeOpaque,
-		Data: map[string][]byte{kubeconfigKey: kubeconfig},
+		return err
 	}
 	if old != nil && bytes.Equal(old.Data[kubeconfigKey], kubeconfig) &&
-		old.Labels[member.KubeconfigLabel] == "true" && old.Annotations[memberIDAnnotation] == j.memberID {
+		old.Labels[member.KubeconfigLabel] == "true" && old.Annotations[member.MemberUIDAnnotation] == j.memberID {
 		// Whoever has renewed the token owns it: what is right is not applied, lest we own it, too.
-		j.report.found("hub", "secret/"+secret.Name+" in "+SystemNamespace, "unchanged")
+		j.hub.found(ref(secretKind, hub.SystemNamespace, j.secretName), "unchanged")
 		return nil
 	}
-	return j.hub.apply(ctx, secret, j.checkOurSecret)
+	secret := newObject(secretKind, hub.SystemNamespace, j.secretName)
+	secret.SetLabels(map[string]string{member.KubeconfigLabel: "true"})
+	secret.SetAnnotations(map[string]string{member.ClusterProfileAnnotation: j.profileName(), member.MemberUIDAnnotation: j.memberID})
+	secret.Object["type"] = string(corev1.SecretTypeOpaque)
+	secret.Object["data"] = map[string]any{kubeconfigKey: base64.StdEncoding.EncodeToString(kubeconfig)}
+	return j.hub.apply(ctx, FieldManager, secret, func(found *unstructured.Unstructured) error {
+		if !j.isOfProfile(found) { // somebody has made it meanwhile
+			return j.takenBy(found)
+		}
+		return nil
+	})
 }
 
 // token returns the one that the hub has, if it works and is not about to expire, else a new one,
@@ -208,15 +183,15 @@ func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (stri
 			return token, nil
 		}
 	}
-	what := "token for serviceaccount/" + ServiceAccount + " in " + SystemNamespace
+	what := "token for " + ref(accountKind, hub.SystemNamespace, ServiceAccount)
 	if j.DryRun != DryRunNone {
-		j.report.did("member", "created", what)
+		j.member.did("created", what)
 		return "", nil
 	}
-	request, err := j.member.kube.CoreV1().ServiceAccounts(SystemNamespace).CreateToken(ctx, ServiceAccount,
+	request, err := j.member.kube.CoreV1().ServiceAccounts(hub.SystemNamespace).CreateToken(ctx, ServiceAccount,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 			ExpirationSeconds: ptr.To(int64(bootstrapLifetime.Seconds())),
-			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: kindSecret, Name: CredentialSecret},
+			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: secretKind.Kind, Name: member.CredentialSecret},
 		}}, metav1.CreateOptions{})
 	if err != nil {
 		return "", j.member.failed("create", what, err)
@@ -224,7 +199,7 @@ func (j *joiner) token(ctx context.Context, m *Member, old *corev1.Secret) (stri
 	if err := j.works(ctx, m, request.Status.Token); err != nil {
 		return "", fmt.Errorf("member: the new %s does not work: %w", what, err)
 	}
-	j.report.did("member", "created", what+", which expires at "+request.Status.ExpirationTimestamp.UTC().Format(time.RFC3339))
+	j.member.did("created", what+", which expires at "+request.Status.ExpirationTimestamp.UTC().Format(time.RFC3339))
 	return request.Status.Token, nil
 }
 
@@ -236,24 +211,18 @@ func (j *joiner) isBound(ctx context.Context, token string) (bool, error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // a token that says nothing is replaced
 	}
-	account, err := j.member.kube.CoreV1().ServiceAccounts(SystemNamespace).Get(ctx, ServiceAccount, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, j.member.failed("read", "serviceaccount/"+ServiceAccount+" in "+SystemNamespace, err)
+	account, err := j.member.get(ctx, accountKind, hub.SystemNamespace, ServiceAccount)
+	if err != nil || account == nil {
+		return false, err
 	}
 	if claims.Secret.UID == "" {
-		return claims.ServiceAccount.UID == account.UID, nil
+		return claims.ServiceAccount.UID == account.GetUID(), nil
 	}
-	secret, err := j.member.kube.CoreV1().Secrets(SystemNamespace).Get(ctx, CredentialSecret, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
+	secret, err := j.member.get(ctx, secretKind, hub.SystemNamespace, member.CredentialSecret)
+	if err != nil || secret == nil {
+		return false, err
 	}
-	if err != nil {
-		return false, j.member.failed("read", "secret/"+CredentialSecret+" in "+SystemNamespace, err)
-	}
-	return claims.ServiceAccount.UID == account.UID && claims.Secret.UID == secret.UID, nil
+	return claims.ServiceAccount.UID == account.GetUID() && claims.Secret.UID == secret.GetUID(), nil
 }
 
 // works returns nil if the member takes a token for the hub's account.
@@ -270,7 +239,7 @@ func (j *joiner) works(ctx context.Context, m *Member, token string) error {
 	// The account may have its rights since a moment ago.
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, poll, rightsTimeout, true, func(ctx context.Context) (bool, error) {
-		last = member.CheckToken(ctx, as, token, SystemNamespace, ServiceAccount)
+		last = member.CheckToken(ctx, as, token, hub.SystemNamespace, ServiceAccount)
 		return !errors.Is(last, member.ErrNoRights), nil
 	})
 	return cmp.Or(last, err)
@@ -278,13 +247,13 @@ func (j *joiner) works(ctx context.Context, m *Member, token string) error {
 
 // kubeconfig returns the one that the hub reaches the member by, with everything inline.
 func (j *joiner) kubeconfig(m *Member, token string) ([]byte, error) {
-	cluster := clientcmdapi.NewCluster()
-	cluster.Server = m.Endpoint.Server
-	cluster.CertificateAuthorityData = m.Endpoint.CertificateAuthorityData
-	cluster.TLSServerName = m.Endpoint.TLSServerName
-	cluster.ProxyURL = m.Endpoint.ProxyURL
 	kubeconfig, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{j.Name: cluster},
+		Clusters: map[string]*clientcmdapi.Cluster{j.Name: {
+			Server:                   m.Endpoint.Server,
+			CertificateAuthorityData: m.Endpoint.CertificateAuthorityData,
+			TLSServerName:            m.Endpoint.TLSServerName,
+			ProxyURL:                 m.Endpoint.ProxyURL,
+		}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{ServiceAccount: {Token: token}},
 		Contexts:       map[string]*clientcmdapi.Context{j.Name: {Cluster: j.Name, AuthInfo: ServiceAccount}},
 		CurrentContext: j.Name,

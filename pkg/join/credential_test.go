@@ -4,6 +4,7 @@
 package join
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -64,13 +66,24 @@ func TestSecretNames(t *testing.T) {
 	assert.NotEqual(t, secretNames("a-b", longest[2:]+"-c"), secretNames("a", "b-"+longest[2:]+"-c"))
 }
 
+// secretOf returns a hub's Secret for a ClusterProfile.
+func secretOf(name, profile string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: hub.SystemNamespace, Name: name, Annotations: map[string]string{member.ClusterProfileAnnotation: profile},
+	}}
+}
+
+// joinerOf returns a joiner for ClusterProfile a/b-c on a hub that has secrets.
+func joinerOf(secrets ...runtime.Object) *joiner {
+	out := &report{out: io.Discard, dryRun: DryRunNone}
+	return &joiner{
+		Target: Target{Namespace: "a", Name: "b-c", Out: io.Discard, DryRun: DryRunNone},
+		hub:    &side{name: "hub", kube: fake.NewClientset(secrets...), report: out}, report: out,
+	}
+}
+
 func TestJoiner_Secret(t *testing.T) {
 	plain, hashed := secretNames("a", "b-c")[0], secretNames("a", "b-c")[1]
-	of := func(name, profile string) runtime.Object {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-			Namespace: SystemNamespace, Name: name, Annotations: map[string]string{member.ClusterProfileAnnotation: profile},
-		}}
-	}
 	for name, test := range map[string]struct {
 		there  []runtime.Object
 		want   string
@@ -78,14 +91,14 @@ func TestJoiner_Secret(t *testing.T) {
 		err    string
 	}{
 		"the plain name where it is free":               {nil, plain, false, ""},
-		"the one that is there":                         {[]runtime.Object{of(plain, "a/b-c")}, plain, true, ""},
-		"a hash where another has the plain name":       {[]runtime.Object{of(plain, "a-b/c")}, hashed, false, ""},
-		"the one that is there by a hash":               {[]runtime.Object{of(plain, "a-b/c"), of(hashed, "a/b-c")}, hashed, true, ""},
-		"also when the other has gone":                  {[]runtime.Object{of(hashed, "a/b-c")}, hashed, true, ""},
-		"an error that names both where both are taken": {[]runtime.Object{of(plain, "a-b/c"), of(hashed, "other/x")}, "", false, `is not for ClusterProfile a/b-c but for "other/x"`},
+		"the one that is there":                         {[]runtime.Object{secretOf(plain, "a/b-c")}, plain, true, ""},
+		"a hash where another has the plain name":       {[]runtime.Object{secretOf(plain, "a-b/c")}, hashed, false, ""},
+		"the one that is there by a hash":               {[]runtime.Object{secretOf(plain, "a-b/c"), secretOf(hashed, "a/b-c")}, hashed, true, ""},
+		"also when the other has gone":                  {[]runtime.Object{secretOf(hashed, "a/b-c")}, hashed, true, ""},
+		"an error that names both where both are taken": {[]runtime.Object{secretOf(plain, "a-b/c"), secretOf(hashed, "other/x")}, "", false, `is not for ClusterProfile a/b-c but for "other/x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := &joiner{Target: Target{Namespace: "a", Name: "b-c"}, hub: &side{name: "hub", kube: fake.NewClientset(test.there...)}}
+			j := joinerOf(test.there...)
 			secret, err := j.secret(t.Context())
 			if test.err != "" {
 				require.ErrorContains(t, err, test.err)
@@ -96,4 +109,18 @@ func TestJoiner_Secret(t *testing.T) {
 			assert.Equal(t, test.want, j.secretName)
 		})
 	}
+}
+
+// TestJoiner_Stay is about an unjoin that is begun while the join is under way.
+func TestJoiner_Stay(t *testing.T) {
+	secret := secretOf(secretNames("a", "b-c")[0], "a/b-c")
+	secret.Annotations[member.LeavingAnnotation] = "2026-05-04T12:00:00Z"
+	j := joinerOf(secret)
+	require.ErrorContains(t, j.checkStays(t.Context()), "marks it as leaving since 2026-05-04T12:00:00Z")
+	require.NoError(t, j.stay(t.Context()))
+	require.NoError(t, j.checkStays(t.Context()))
+	now, err := j.secret(t.Context())
+	require.NoError(t, err)
+	assert.NotContains(t, now.Annotations, member.LeavingAnnotation)
+	require.NoError(t, j.stay(t.Context()), "once more")
 }

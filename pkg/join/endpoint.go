@@ -106,24 +106,21 @@ func refusedByFormats(name string, cluster *clientcmdapi.Cluster) []string {
 			TLSServerName: cluster.TLSServerName, ProxyURL: cluster.ProxyURL,
 		},
 	}}
-	var reasons []string
-	formats := map[string][]string{}
+	formats := map[string][]string{} // by the reason
 	for _, f := range []clusterpassv1alpha1.SecretFormat{
 		clusterpassv1alpha1.SecretFormatKubeconfig, clusterpassv1alpha1.SecretFormatArgoCD, clusterpassv1alpha1.SecretFormatToken,
 	} {
 		if _, err := format.Render(f, credential); err != nil {
 			reason := errors.Unwrap(err).Error()
-			if formats[reason] == nil {
-				reasons = append(reasons, reason)
-			}
 			formats[reason] = append(formats[reason], string(f))
 		}
 	}
-	for i, reason := range reasons {
-		reasons[i] = fmt.Sprintf("ClusterCredentialSets of format %s will refuse this cluster, as Kueue or Argo CD would: %s",
-			strings.Join(formats[reason], ", "), reason)
+	var warnings []string
+	for _, reason := range slices.Sorted(maps.Keys(formats)) {
+		warnings = append(warnings, fmt.Sprintf("ClusterCredentialSets of format %s will refuse this cluster, as Kueue or Argo CD would: %s",
+			strings.Join(formats[reason], ", "), reason))
 	}
-	return reasons
+	return warnings
 }
 
 // waysTo returns how a member is reached: as its admin does, and as the hub does by the Secret,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -16,9 +17,13 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/pager"
+	"k8s.io/utils/clock"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 )
 
 // abandonPatch lets a grant go although its member cannot be reached.
@@ -32,18 +37,26 @@ type ending struct {
 	only func(*clusterpassv1alpha1.AuthTokenGrant) bool
 	// abandon lets them go without revoking them on the member.
 	abandon bool
-	// begun are the grants, by UID, that were deleted here; cleaned those that are ended on the member
-	// from here.
-	begun   map[types.UID]bool
-	cleaned map[types.UID]*cleaning
+	// progress is how far each has come, by UID.
+	progress map[types.UID]*progress
 	// left are those that were there when they were last listed.
-	left []clusterpassv1alpha1.AuthTokenGrant
+	left []*clusterpassv1alpha1.AuthTokenGrant
+}
+
+// progress is how far a grant is ended from here.
+type progress struct {
+	// begun says that it was deleted.
+	begun bool
+	// rightsEnded is when it lost its rights on the member; removed says that nothing is left there.
+	// Both are set only where the hub could not do that.
+	rightsEnded time.Time
+	removed     bool
 }
 
 // endGrants ends the grants for the profile, in whatever namespace and whatever UID it had: all, or
 // those that only selects.
 func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.AuthTokenGrant) bool, abandon bool) error {
-	e := &ending{joiner: j, only: only, abandon: abandon, begun: map[types.UID]bool{}, cleaned: map[types.UID]*cleaning{}}
+	e := &ending{joiner: j, only: only, abandon: abandon, progress: map[types.UID]*progress{}}
 	if err := e.step(ctx); err != nil || len(e.left) == 0 || j.DryRun != DryRunNone {
 		return err
 	}
@@ -73,67 +86,69 @@ func (e *ending) step(ctx context.Context) error {
 	}
 	e.left = nil
 	for i := range grants {
-		g := &clusterpassv1alpha1.AuthTokenGrant{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(grants[i].Object, g); err != nil {
-			return fmt.Errorf("hub: %s: %w", refOf(&grants[i]), err)
-		}
+		g := &grants[i]
 		if e.only != nil && !e.only(g) {
 			continue
 		}
-		e.left = append(e.left, *g)
-		if !e.begun[g.UID] {
-			if err := e.begin(ctx, &grants[i]); err != nil {
+		e.left = append(e.left, g)
+		p := e.progress[g.UID]
+		if p == nil {
+			p = &progress{}
+			e.progress[g.UID] = p
+		}
+		if !p.begun {
+			if err := e.begin(ctx, g); err != nil {
 				return err
 			}
-			e.begun[g.UID] = true
+			p.begun = true
 		}
-		if err := e.clean(ctx, g, &grants[i]); err != nil {
+		if err := e.clean(ctx, g, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *ending) begin(ctx context.Context, o *unstructured.Unstructured) error {
+func (e *ending) begin(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) error {
 	if e.abandon {
-		if err := e.letGo(ctx, o); err != nil {
+		if err := e.letGo(ctx, g); err != nil {
 			return err
 		}
 	}
-	if o.GetDeletionTimestamp() != nil {
+	if g.DeletionTimestamp != nil {
 		return nil
 	}
-	return e.hub.remove(ctx, o)
+	return e.hub.remove(ctx, grantKind, g)
 }
 
 // grants returns the grants for the profile.
-func (j *joiner) grants(ctx context.Context) ([]unstructured.Unstructured, error) {
-	client, err := j.hub.resource(grantKind, metav1.NamespaceAll)
-	if err != nil {
-		return nil, err
-	}
-	list, err := client.List(ctx, metav1.ListOptions{FieldSelector: fields.Set{
+func (j *joiner) grants(ctx context.Context) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
+	found, err := j.hub.list(ctx, grantKind, metav1.NamespaceAll, metav1.ListOptions{FieldSelector: fields.Set{
 		"spec.clusterProfile.namespace": j.Namespace, "spec.clusterProfile.name": j.Name,
 	}.String()})
 	if err != nil {
-		return nil, j.hub.failed("list", "authtokengrants", err)
+		return nil, err
 	}
-	return list.Items, nil
+	grants := make([]clusterpassv1alpha1.AuthTokenGrant, len(found))
+	for i := range found {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found[i].Object, &grants[i]); err != nil {
+			return nil, fmt.Errorf("hub: %s: %w", refOf(&found[i]), err)
+		}
+	}
+	return grants, nil
 }
 
 // letGo annotates a grant to be let go.
-func (j *joiner) letGo(ctx context.Context, grant *unstructured.Unstructured) error {
+func (j *joiner) letGo(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) error {
+	what := ref(grantKind, g.Namespace, g.Name)
 	if j.DryRun == DryRunNone {
-		client, err := j.hub.resource(grantKind, grant.GetNamespace())
-		if err != nil {
-			return err
-		}
-		_, err = client.Patch(ctx, grant.GetName(), types.MergePatchType, abandonPatch, metav1.PatchOptions{FieldManager: FieldManager})
+		_, err := j.hub.resource(grantKind, g.Namespace).Patch(ctx, g.Name, types.MergePatchType, abandonPatch,
+			metav1.PatchOptions{FieldManager: FieldManager})
 		if err != nil && !apierrors.IsNotFound(err) {
-			return j.hub.failed("annotate", refOf(grant), err)
+			return j.hub.failed("annotate", what, err)
 		}
 	}
-	j.report.did("hub", "abandoned", refOf(grant))
+	j.hub.did("abandoned", what)
 	return nil
 }
 
@@ -145,9 +160,12 @@ func (e *ending) timeout(last error) error {
 	}
 	names := make([]string, 0, len(e.left))
 	failed := e.noSecret
-	for i := range e.left {
-		g := &e.left[i]
-		names = append(names, g.Namespace+"/"+g.Name+whyRevoking(g))
+	for _, g := range e.left {
+		name := g.Namespace + "/" + g.Name
+		if condition := apimeta.FindStatusCondition(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked); condition != nil {
+			name += fmt.Sprintf(" (%s: %s)", condition.Reason, condition.Message)
+		}
+		names = append(names, name)
 		failed = failed || hasFailed(g)
 	}
 	advice := "They are being revoked: run the same command again to wait for the rest. " +
@@ -163,22 +181,178 @@ func (e *ending) timeout(last error) error {
 	return errors.Join(err, last)
 }
 
-// revoked returns the condition Revoked of a grant, or nil.
-func revoked(g *clusterpassv1alpha1.AuthTokenGrant) *metav1.Condition {
-	return apimeta.FindStatusCondition(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
-}
-
 // hasFailed returns whether the hub could not revoke a grant when it last tried.
 func hasFailed(g *clusterpassv1alpha1.AuthTokenGrant) bool {
-	condition := revoked(g)
+	condition := apimeta.FindStatusCondition(g.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
 	return condition != nil && condition.Reason == clusterpassv1alpha1.GrantReasonMemberFailed
 }
 
-// whyRevoking returns what the condition Revoked of a grant says, in brackets, or nothing.
-func whyRevoking(g *clusterpassv1alpha1.AuthTokenGrant) string {
-	condition := revoked(g)
-	if condition == nil {
-		return ""
+// clean ends a grant on the member that the hub could not: its credential may have ended there, or
+// the member may no longer allow what it takes. It does so in the order and with the wait that the
+// hub keeps, and lets the grant go when nothing is left of it.
+func (e *ending) clean(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant, p *progress) error {
+	if e.member == nil || e.abandon || p.removed || !hasFailed(g) {
+		return nil
 	}
-	return fmt.Sprintf(" (%s: %s)", condition.Reason, condition.Message)
+	keeper, err := e.keeper(ctx, g)
+	if err != nil {
+		return err
+	}
+	what := "what " + ref(grantKind, g.Namespace, g.Name) + " owns"
+	switch {
+	case e.DryRun != DryRunNone: // nothing is done
+	case p.rightsEnded.IsZero():
+		if err := keeper.EndRights(ctx); err != nil {
+			return e.member.failed("delete", what, err)
+		}
+		p.rightsEnded = time.Now()
+		return nil
+	case time.Since(p.rightsEnded) < grant.TokenCacheTTL:
+		return nil
+	default:
+		if err := keeper.Remove(ctx, grant.AllObjects(g)); err != nil {
+			return e.member.failed("delete", what, err)
+		}
+	}
+	e.member.did("deleted", what)
+	p.removed = true
+	return e.letGo(ctx, g)
+}
+
+// keeper returns what removes the objects of a grant, and no others. On a member that is another
+// one than the grant's it would find nothing and take that for done: it is an error that nothing
+// shows the member to be the grant's.
+func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*grant.Keeper, error) {
+	hubID, err := j.serverHubID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{})
+	of := g.Spec.ServiceAccount
+	account, err := j.member.get(ctx, accountKind, of.Namespace, of.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case g.Status.MemberUID != "" && g.Status.MemberUID != types.UID(j.memberID):
+		return nil, fmt.Errorf(
+			"member: authtokengrant %s/%s is on another cluster: the UID of the namespace kube-system there is %s, and the member's is %s. "+
+				"If the grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, g.Status.MemberUID, j.memberID)
+	case account != nil && account.GetLabels()[grant.LabelGrantUID] == string(g.UID):
+		k.HubID = account.GetLabels()[grant.LabelHubID]
+	case !j.sameMember && g.Status.MemberUID == "":
+		return nil, fmt.Errorf("member: nothing shows that it is the cluster of authtokengrant %s/%s: neither ClusterProfile %s nor its Secret "+
+			"has the UID of the member's namespace kube-system, and the member has no ServiceAccount of that grant. "+
+			"If this grant's cluster is gone for ever, abandon it with --abandon-member", g.Namespace, g.Name, j.profileName())
+	}
+	return k, nil
+}
+
+// serverHubID returns the id that what grants own on members carries. The server may have been
+// given another one than what join has made carries. Who may not read the server's Deployment goes
+// by the latter.
+func (j *joiner) serverHubID(ctx context.Context) (string, error) {
+	id, err := grant.ServerHubID(ctx, j.hub.kube)
+	if apierrors.IsForbidden(err) {
+		return j.hubID, nil
+	}
+	return id, err
+}
+
+// removeOrphans removes from the member what this hub's grants have left there that are gone: those
+// that were let go when the member was taken for gone for ever. Their ServiceAccounts would keep
+// their names from new grants. What another hub has is left alone.
+func (j *joiner) removeOrphans(ctx context.Context) error {
+	hubID, err := j.serverHubID(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := grant.List(ctx, j.member.kube, hubID)
+	if err != nil {
+		return j.member.failed("list", "what grants own", err)
+	}
+	objects := found.Objects()
+	if len(objects) == 0 {
+		return nil
+	}
+	// A grant is stored before anything is made for it: what was found, and belongs to none that is
+	// stored now, belongs to none.
+	stored, err := j.storedGrants(ctx)
+	if apierrors.IsForbidden(err) {
+		j.member.found("what grants have left there", "left to the hub: you may not list its authtokengrants")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var accounts []grant.Object
+	for _, o := range objects {
+		switch {
+		case stored.Has(o.Grant):
+		case o.Kind == accountKind.Kind:
+			accounts = append(accounts, o)
+		default:
+			if err := j.removeOrphan(ctx, hubID, o); err != nil {
+				return err
+			}
+		}
+	}
+	return j.removeAccounts(ctx, hubID, accounts)
+}
+
+// removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others
+// can have accounts of these names.
+func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []grant.Object) error {
+	if len(accounts) > 0 && j.DryRun == DryRunNone {
+		for _, o := range accounts {
+			g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
+			g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: o.Namespace, Name: o.Name}
+			if err := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{}).EndTokens(ctx); err != nil {
+				return j.member.failed("delete", "the secret of "+ref(accountKind, o.Namespace, o.Name), err)
+			}
+		}
+		fmt.Fprintf(j.Out, "member: waiting %s until the tokens of deleted grants have ended\n", grant.TokenCacheTTL)
+		select {
+		case <-time.After(grant.TokenCacheTTL):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for _, o := range accounts {
+		if err := j.removeOrphan(ctx, hubID, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joiner) removeOrphan(ctx context.Context, hubID string, o grant.Object) error {
+	what := o.Kind + " " + o.Name + " of a grant that is gone"
+	if o.Namespace != "" {
+		what = o.Kind + " " + o.Name + " in " + o.Namespace + " of a grant that is gone"
+	}
+	if j.DryRun == DryRunNone {
+		if err := grant.RemoveExactly(ctx, j.member.kube, hubID, o); err != nil {
+			return j.member.failed("delete", what, err)
+		}
+	}
+	j.member.did("deleted", what)
+	return nil
+}
+
+// storedGrants returns the UIDs of all grants of the hub.
+func (j *joiner) storedGrants(ctx context.Context) (sets.Set[types.UID], error) {
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return j.hub.resource(grantKind, metav1.NamespaceAll).List(ctx, options)
+	})
+	all := sets.New[types.UID]()
+	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+		if g, ok := o.(*unstructured.Unstructured); ok {
+			all.Insert(g.GetUID())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, j.hub.failed("list", "authtokengrants", err)
+	}
+	return all, nil
 }

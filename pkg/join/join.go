@@ -1,6 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package join makes a member cluster part of a hub's inventory, and takes it out of it again: what
+// `kubectl clusterpass join` and `unjoin` do. It is run by somebody who may write to both clusters,
+// once; it does not know what is done with a member afterwards.
 package join
 
 import (
@@ -10,19 +13,21 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/waiting"
 )
 
-var namespaceKind = corev1.SchemeGroupVersion.WithKind(kindNamespace)
+// poll is how often a wait looks.
+const poll = 500 * time.Millisecond
 
 // joiner is one run of join or unjoin.
 type joiner struct {
@@ -64,7 +69,8 @@ func Run(ctx context.Context, o *Options) error {
 		err = j.join(ctx, o)
 	}
 	if err != nil {
-		return j.halfWay(err)
+		return j.halfWay(err, fmt.Sprintf("What is listed above as created or configured is done. Run the same command again to go on from "+
+			"here, or `kubectl clusterpass unjoin %s -n %s` with the same --member-context to undo it", j.Name, j.Namespace))
 	}
 	if !o.Wait || j.DryRun != DryRunNone {
 		return nil
@@ -92,26 +98,25 @@ func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
 	}
 	system, err := j.member.kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
-		return nil, j.member.failed("read", "namespace/"+metav1.NamespaceSystem, err)
+		return nil, j.member.failed("read", ref(namespaceKind, "", metav1.NamespaceSystem), err)
 	}
 	j.memberID = string(system.UID)
 	return j, nil
 }
 
-// halfWay adds to an error how far join has come.
-func (j *joiner) halfWay(err error) error {
+// halfWay adds to an error how far a run has come: what is so if it has changed something.
+func (j *joiner) halfWay(err error, changed string) error {
 	if j.report.changes == 0 {
-		return fmt.Errorf("%w\nNothing was changed on either cluster", err)
+		changed = "Nothing was changed on either cluster"
 	}
-	return fmt.Errorf("%w\nWhat is listed above as created or configured is done. Run the same command again to go on from here, "+
-		"or `kubectl clusterpass unjoin %s -n %s` with the same --member-context to undo it", err, j.Name, j.Namespace)
+	return fmt.Errorf("%w\n%s", err, changed)
 }
 
 // warnOfMissingRoles says which ClusterRoles are allowed that the member does not have: they may be
 // made later, or be spelt wrongly.
 func (j *joiner) warnOfMissingRoles(ctx context.Context, allowed *Allowed) error {
 	for _, name := range allowed.ClusterRoles {
-		role, err := j.member.get(ctx, rbacv1.SchemeGroupVersion.WithKind(kindClusterRole), "", name)
+		role, err := j.member.get(ctx, clusterRoleKind, "", name)
 		if err != nil {
 			return err
 		}
@@ -151,7 +156,8 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
-	if err := j.credentialReady(ctx, &o.Member, secret); err != nil {
+	err = j.credentialReady(ctx, &o.Member, secret, func(token string) ([]byte, error) { return j.kubeconfig(&o.Member, token) })
+	if err != nil {
 		return err
 	}
 	if err := j.profileReady(ctx, o); err != nil {
@@ -174,10 +180,14 @@ func (j *joiner) preflight(ctx context.Context, o *Options) (*corev1.Secret, err
 	if err := j.checkProfile(ctx, o, secret); err != nil {
 		return nil, err
 	}
-	if err := j.checkNotJoinedElsewhere(ctx); err != nil {
+	others, err := j.otherProfiles(ctx)
+	if err != nil {
 		return nil, err
 	}
-	account, err := j.member.get(ctx, corev1.SchemeGroupVersion.WithKind(kindServiceAccount), SystemNamespace, ServiceAccount)
+	if len(others) > 0 { // the two would share one account
+		return nil, fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
+	}
+	account, err := j.member.get(ctx, accountKind, hub.SystemNamespace, ServiceAccount)
 	if err != nil || account == nil {
 		return secret, err
 	}
@@ -187,17 +197,17 @@ func (j *joiner) preflight(ctx context.Context, o *Options) (*corev1.Secret, err
 // checkHubNamespaces makes sure of the namespaces on the hub, which join does not create.
 func (j *joiner) checkHubNamespaces(ctx context.Context) error {
 	for namespace, hint := range map[string]string{
-		SystemNamespace: "install clusterpass on the hub first",
-		j.Namespace:     "create it, or choose another one with --namespace",
+		hub.SystemNamespace: "install clusterpass on the hub first",
+		j.Namespace:         "create it, or choose another one with --namespace",
 	} {
-		_, err := j.hub.kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		found, err := j.hub.get(ctx, namespaceKind, "", namespace)
 		switch {
-		case apierrors.IsNotFound(err):
-			return fmt.Errorf("hub: there is no namespace %s; %s", namespace, hint)
 		case apierrors.IsForbidden(err):
 			// It may be there: the writes will tell.
 		case err != nil:
-			return j.hub.failed("read", "namespace/"+namespace, err)
+			return err
+		case found == nil:
+			return fmt.Errorf("hub: there is no namespace %s; %s", namespace, hint)
 		}
 	}
 	return nil
@@ -220,7 +230,7 @@ func (j *joiner) checkOurs(existing *unstructured.Unstructured) error {
 
 // memberReady makes the member have what allowed says, and no more of what this hub has had before.
 func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
-	objects := allowed.Objects()
+	objects := allowed.notedObjects()
 	for _, namespace := range allowed.Namespaces {
 		if err := j.namespaceReady(ctx, namespace); err != nil {
 			return err
@@ -230,9 +240,6 @@ func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
 		return err
 	}
 	for _, object := range objects {
-		if err := allowed.note(object); err != nil {
-			return err
-		}
 		if err := j.applyToMember(ctx, object); err != nil {
 			return err
 		}
@@ -241,21 +248,16 @@ func (j *joiner) memberReady(ctx context.Context, allowed *Allowed) error {
 }
 
 func (j *joiner) applyToMember(ctx context.Context, o *unstructured.Unstructured) error {
-	if o.GetKind() == kindNamespace {
+	if o.GroupVersionKind() == namespaceKind {
 		return j.systemNamespaceReady(ctx, o)
 	}
 	j.label(o, member.LabelJoinedBy)
-	return j.member.apply(ctx, o, j.checkOurs)
+	return j.member.apply(ctx, FieldManager, o, j.checkOurs)
 }
 
 // label marks an object as this hub's.
 func (j *joiner) label(o *unstructured.Unstructured, key string) {
-	labels := o.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[key] = j.hubID
-	o.SetLabels(labels)
+	utilruntime.Must(unstructured.SetNestedField(o.Object, j.hubID, "metadata", "labels", key))
 }
 
 // systemNamespaceReady creates clusterpass's namespace on the member. One that is there is left as
@@ -266,11 +268,11 @@ func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstr
 		return err
 	}
 	if existing != nil && existing.GetLabels()[member.LabelCreatedBy] != j.hubID {
-		j.report.found("member", refOf(existing), "unchanged")
+		j.member.found(refOf(existing), "unchanged")
 		return nil
 	}
 	j.label(o, member.LabelCreatedBy)
-	return j.member.apply(ctx, o, nil)
+	return j.member.apply(ctx, FieldManager, o, nil)
 }
 
 // namespaceReady creates a namespace that is allowed. From then on it is the member's.
@@ -279,10 +281,7 @@ func (j *joiner) namespaceReady(ctx context.Context, name string) error {
 	if err != nil || existing != nil {
 		return err
 	}
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(namespaceKind)
-	o.SetName(name)
-	return j.member.apply(ctx, o, nil)
+	return j.member.apply(ctx, FieldManager, newObject(namespaceKind, "", name), nil)
 }
 
 // namespace returns a namespace of the member, nil if there is none. It waits for one that is being
@@ -293,7 +292,7 @@ func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unst
 		return found, err
 	}
 	if j.DryRun != DryRunNone {
-		j.report.found("member", refOf(found), "being deleted")
+		j.member.found(refOf(found), "being deleted")
 		return nil, nil //nolint:nilnil // join would wait until there is none
 	}
 	fmt.Fprintf(j.Out, "member: waiting until %s, which is being deleted, is gone\n", refOf(found))

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -78,7 +79,7 @@ func (o *Options) Validate() error {
 	errs := []error{o.validate(), checkEndpoint(&o.Member.Endpoint), o.Allowed.validate(), o.checkConsumers()}
 	errs = append(errs, metav1validation.ValidateLabels(o.Labels, field.NewPath("labels")).ToAggregate())
 	for key := range o.Labels {
-		if strings.HasPrefix(key, "clusterpass.dev/") || key == managerLabel {
+		if strings.HasPrefix(key, "clusterpass.dev/") || key == inventoryv1alpha1.LabelClusterManagerKey {
 			errs = append(errs, fmt.Errorf("label %s is set by clusterpass", key))
 		}
 	}

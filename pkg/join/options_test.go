@@ -52,7 +52,7 @@ func TestOptions_Refusals(t *testing.T) {
 		"a namespace that can't be":                  {func(o *Options) { o.Allowed.Namespaces = []string{"Team"} }, `namespace "Team"`},
 		"a name that can't be":                       {func(o *Options) { o.Name = "Brave Lion" }, "not the name of a ClusterProfile"},
 		"a label that is clusterpass's":              {func(o *Options) { o.Labels = map[string]string{"clusterpass.dev/member-kubeconfig": "true"} }, "is set by clusterpass"},
-		"a label that says another cluster manager":  {func(o *Options) { o.Labels = map[string]string{managerLabel: "other"} }, "is set by clusterpass"},
+		"a label that says another cluster manager":  {func(o *Options) { o.Labels = map[string]string{"x-k8s.io/cluster-manager": "other"} }, "is set by clusterpass"},
 		"a label that can't be":                      {func(o *Options) { o.Labels = map[string]string{"a b": "c"} }, "labels"},
 		"a cluster manager that can't be in a label": {func(o *Options) { o.ClusterManager = "a b" }, "--cluster-manager"},
 	}

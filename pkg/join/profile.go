@@ -13,9 +13,11 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -23,22 +25,19 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/endpoint"
+	"clusterpass.dev/pkg/hub"
+	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/taints"
+	"clusterpass.dev/pkg/waiting"
 )
 
 const (
-	statusPart   = "status"
-	managerLabel = inventoryv1alpha1.LabelClusterManagerKey
+	statusPart = "status"
 	// execExtension is the extension that KEP-5339 reserves for what a provider has to know of a
 	// cluster.
 	execExtension = "client.authentication.k8s.io/exec"
 	// consumersProvider is the access provider that clusterpass-credential-plugin is for.
 	consumersProvider = "clusterpass"
-)
-
-var (
-	profileKind = inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile")
-	grantKind   = clusterpassv1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
 )
 
 // profile returns the ClusterProfile, nil if there is none.
@@ -51,6 +50,23 @@ func (j *joiner) profile(ctx context.Context) (*inventoryv1alpha1.ClusterProfile
 	return profile, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, profile)
 }
 
+// notedMember returns the UID of the cluster that a profile or else its Secret is for, empty if
+// neither says. Both may be nil. It refuses a profile of another cluster manager.
+func (j *joiner) notedMember(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) (string, error) {
+	noted := ""
+	if profile != nil {
+		if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager {
+			return "", fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager",
+				j.profileName(), manager, j.ClusterManager)
+		}
+		noted = profile.Annotations[member.MemberUIDAnnotation]
+	}
+	if noted == "" && secret != nil {
+		noted = secret.Annotations[member.MemberUIDAnnotation]
+	}
+	return noted, nil
+}
+
 // checkProfile refuses a ClusterProfile that is there and is for another cluster, or another
 // cluster manager's.
 func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Secret) error {
@@ -58,27 +74,22 @@ func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Se
 	if err != nil {
 		return err
 	}
-	id := ""
-	if secret != nil {
-		id = secret.Annotations[memberIDAnnotation]
-	}
-	if profile != nil {
-		if err := j.checkManager(profile); err != nil {
-			return err
-		}
-		if noted := profile.Annotations[memberIDAnnotation]; noted != "" {
-			id = noted
-		}
+	id, err := j.notedMember(profile, secret)
+	if err != nil {
+		return err
 	}
 	j.sameMember = id == j.memberID
 	switch {
-	case id != "" && id != j.memberID && profile == nil:
+	case id != "" && !j.sameMember && profile == nil:
 		return fmt.Errorf("hub: Secret %s, of ClusterProfile %s that is gone, is for another cluster: "+
 			"the UID of its namespace kube-system is %s, and the member's is %s. %s", secret.Name, j.profileName(), id, j.memberID, j.unjoinHint())
-	case id != "" && id != j.memberID:
+	case id != "" && !j.sameMember:
 		return fmt.Errorf("hub: ClusterProfile %s is for another cluster: the UID of its namespace kube-system is %s, and the member's is %s. %s",
 			j.profileName(), id, j.memberID, j.unjoinHint())
-	case id == "" && profile != nil && leadsElsewhere(profile, &o.Member):
+	case id != "" || profile == nil:
+		return nil
+	}
+	if access := accessOf(profile); access != nil && leadsElsewhere(access, &o.Member) {
 		return fmt.Errorf("hub: ClusterProfile %s leads to a cluster of another address or CA. %s", j.profileName(), j.unjoinHint())
 	}
 	return nil
@@ -88,38 +99,29 @@ func (j *joiner) unjoinHint() string {
 	return fmt.Sprintf("Remove it first: kubectl clusterpass unjoin %s -n %s", j.Name, j.Namespace)
 }
 
-func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile) error {
-	if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager {
-		return fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager",
-			j.profileName(), manager, j.ClusterManager)
+// accessOf returns how a profile's access provider of ours leads to the cluster, nil if it has none.
+func accessOf(profile *inventoryv1alpha1.ClusterProfile) *clientcmdv1.Cluster {
+	for i := range profile.Status.AccessProviders {
+		if provider := &profile.Status.AccessProviders[i]; provider.Name == configv1alpha1.DefaultProviderName {
+			return &provider.Cluster
+		}
 	}
 	return nil
 }
 
-// leadsElsewhere returns whether a profile has an access provider of ours to another address or CA.
-func leadsElsewhere(profile *inventoryv1alpha1.ClusterProfile, m *Member) bool {
-	for i := range profile.Status.AccessProviders {
-		provider := &profile.Status.AccessProviders[i]
-		if provider.Name != configv1alpha1.DefaultProviderName {
-			continue
-		}
-		ca, err := endpoint.CleanBundle(provider.Cluster.CertificateAuthorityData)
-		if err != nil || provider.Cluster.Server != m.Endpoint.Server || !bytes.Equal(ca, m.Endpoint.CertificateAuthorityData) {
-			return true
-		}
-	}
-	return false
+// leadsElsewhere returns whether an access leads to another address than the member's, or has
+// another CA.
+func leadsElsewhere(access *clientcmdv1.Cluster, m *Member) bool {
+	ca, err := endpoint.CleanBundle(access.CertificateAuthorityData)
+	return err != nil || access.Server != m.Endpoint.Server || !bytes.Equal(ca, m.Endpoint.CertificateAuthorityData)
 }
 
 // profileReady makes the hub have the ClusterProfile, with an access provider that leads to the
 // Secret.
 func (j *joiner) profileReady(ctx context.Context, o *Options) error {
-	labels := maps.Clone(o.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[managerLabel] = j.ClusterManager
-	annotations := map[string]string{memberIDAnnotation: j.memberID}
+	labels := map[string]string{inventoryv1alpha1.LabelClusterManagerKey: j.ClusterManager}
+	maps.Copy(labels, o.Labels)
+	annotations := map[string]string{member.MemberUIDAnnotation: j.memberID}
 	// From the beginning, so that no placement selects the cluster first.
 	tainted, err := j.taintsFor(ctx, o)
 	if err != nil {
@@ -128,28 +130,20 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	if tainted != "" {
 		annotations[clusterpassv1alpha1.AnnotationTaints] = tainted
 	}
-	profile := &inventoryv1alpha1.ClusterProfile{
-		TypeMeta: metav1.TypeMeta{APIVersion: profileKind.GroupVersion().String(), Kind: profileKind.Kind},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: j.Namespace, Name: j.Name,
-			Labels:      labels,
-			Annotations: annotations,
-		},
-		Spec: inventoryv1alpha1.ClusterProfileSpec{
-			DisplayName:    j.Name,
-			ClusterManager: inventoryv1alpha1.ClusterManager{Name: j.ClusterManager},
-		},
-	}
-	u, err := toUnstructured(profile)
-	if err != nil {
+	profile := newObject(profileKind, j.Namespace, j.Name)
+	profile.SetLabels(labels)
+	profile.SetAnnotations(annotations)
+	profile.Object["spec"] = map[string]any{"displayName": j.Name, "clusterManager": map[string]any{"name": j.ClusterManager}}
+	if err := j.hub.apply(ctx, FieldManager, profile, nil); err != nil {
 		return err
 	}
-	delete(u.Object, statusPart)
-	if err := j.hub.apply(ctx, u, nil); err != nil {
-		return err
-	}
-	if err := j.taintsReady(ctx, tainted); err != nil {
-		return err
+	if tainted != "" {
+		// Owned for good: what the ClusterProfile was applied with goes when it is applied without.
+		profile := newObject(profileKind, j.Namespace, j.Name)
+		profile.SetAnnotations(map[string]string{clusterpassv1alpha1.AnnotationTaints: tainted})
+		if err := j.hub.apply(ctx, taintManager, profile, nil); err != nil {
+			return err
+		}
 	}
 	return j.accessReady(ctx, o)
 }
@@ -157,53 +151,40 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 // accessReady applies the access providers to the profile's status, and leaves the rest of that to
 // its owners.
 func (j *joiner) accessReady(ctx context.Context, o *Options) error {
-	printChange := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
-		"name": j.secretName, "key": kubeconfigKey, "namespace": SystemNamespace,
+	extensions := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
+		"name": j.secretName, "key": kubeconfigKey, "namespace": hub.SystemNamespace,
 	}}
 	if o.Consumers != nil {
 		request := o.Consumers.DeepCopy()
 		request.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Namespace: j.Namespace, Name: j.Name}
-		printChange[consumersProvider] = request
+		extensions[consumersProvider] = request
 	}
-	var entries []any
-	for _, name := range slices.Sorted(maps.Keys(printChange)) {
-		provider, err := accessProvider(&o.Member, name, printChange[name])
+	var providers []any
+	for _, name := range slices.Sorted(maps.Keys(extensions)) {
+		extension, err := json.Marshal(extensions[name])
 		if err != nil {
 			return err
 		}
-		entry, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&provider)
+		provider := inventoryv1alpha1.AccessProvider{Name: name, Cluster: clientcmdv1.Cluster{
+			Server:                   o.Member.Endpoint.Server,
+			CertificateAuthorityData: o.Member.Endpoint.CertificateAuthorityData,
+			TLSServerName:            o.Member.Endpoint.TLSServerName,
+			ProxyURL:                 o.Member.Endpoint.ProxyURL,
+			Extensions:               []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: extension}}},
+		}}
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&provider)
 		if err != nil {
 			return err
 		}
-		entries = append(entries, entry)
+		providers = append(providers, content)
 	}
-	status := map[string]any{"accessProviders": entries}
+	status := map[string]any{"accessProviders": providers}
 	if err := j.doubtHealth(ctx, o, status); err != nil {
 		return err
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{statusPart: status}}
-	u.SetGroupVersionKind(profileKind)
-	u.SetNamespace(j.Namespace)
-	u.SetName(j.Name)
-	return j.hub.apply(ctx, u, nil, statusPart)
-}
-
-// accessProvider returns the entry of a provider that is told extension, as JSON, of the cluster.
-func accessProvider(m *Member, name string, extension any) (inventoryv1alpha1.AccessProvider, error) {
-	raw, err := json.Marshal(extension)
-	if err != nil {
-		return inventoryv1alpha1.AccessProvider{}, err
-	}
-	return inventoryv1alpha1.AccessProvider{
-		Name: name,
-		Cluster: clientcmdv1.Cluster{
-			Server:                   m.Endpoint.Server,
-			CertificateAuthorityData: m.Endpoint.CertificateAuthorityData,
-			TLSServerName:            m.Endpoint.TLSServerName,
-			ProxyURL:                 m.Endpoint.ProxyURL,
-			Extensions:               []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: raw}}},
-		},
-	}, nil
+	profile := newObject(profileKind, j.Namespace, j.Name)
+	profile.Object[statusPart] = status
+	return j.hub.apply(ctx, FieldManager, profile, nil, statusPart)
 }
 
 // taintManager owns the taints that join has set, so that they stay when the cluster is joined
@@ -265,16 +246,83 @@ func mergeTaints(present, wanted []clusterpassv1alpha1.ClusterTaint, now metav1.
 	return merged
 }
 
-// taintsReady owns the taints for good: what the ClusterProfile was applied with goes when it is
-// applied without.
-func (j *joiner) taintsReady(ctx context.Context, value string) error {
-	if value == "" {
+// unreachable are the reasons for which the hub gets no connection to a member.
+var unreachable = sets.New("Timeout", "ConnectionRefused", "Unreachable", "TLSFailed")
+
+const (
+	// reasonReady is why a member is healthy, by the controller manager.
+	reasonReady = "Ready"
+	// reasonRejoined is in place of it until the member was probed by the address that it is joined
+	// with now. The status stays True: a new address is no reason for placements to drop a cluster.
+	reasonRejoined = "Rejoined"
+)
+
+// doubtHealth adds to status, with which the profile gets another way to the member, that its
+// condition ControlPlaneHealthy is of the one before. The controller manager probes then, and
+// writes the reason anew. Nothing else would tell the two conditions apart: where the member is
+// healthy by both ways, nothing changes.
+func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]any) error {
+	profile, err := j.profile(ctx)
+	if err != nil || profile == nil {
+		return err
+	}
+	healthy := apimeta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
+	access, m := accessOf(profile), &o.Member
+	anotherWay := access == nil || leadsElsewhere(access, m) ||
+		access.TLSServerName != m.Endpoint.TLSServerName || access.ProxyURL != m.Endpoint.ProxyURL
+	switch {
+	case healthy == nil || healthy.Status != metav1.ConditionTrue:
+		return nil
+	case healthy.Reason == reasonReady && anotherWay:
+	case healthy.Reason == reasonRejoined: // nobody has probed it since
+	default:
 		return nil
 	}
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(profileKind)
-	u.SetNamespace(j.Namespace)
-	u.SetName(j.Name)
-	u.SetAnnotations(map[string]string{clusterpassv1alpha1.AnnotationTaints: value})
-	return j.hub.applyAs(ctx, taintManager, u, nil)
+	doubtful := *healthy
+	doubtful.Reason, doubtful.Message = reasonRejoined, "The member was joined with another address, CA or proxy, and not probed with it yet"
+	condition, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&doubtful)
+	status["conditions"] = []any{condition}
+	return err
+}
+
+// waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the
+// hub looks for the member.
+func (j *joiner) waitHealthy(ctx context.Context, server string) error {
+	const condition = inventoryv1alpha1.ClusterConditionControlPlaneHealthy
+	fmt.Fprintf(j.Out, "hub: waiting for condition %s\n", condition)
+	var last *metav1.Condition
+	err := waiting.Until(ctx, poll, j.Timeout, func(ctx context.Context) (bool, error) {
+		profile, err := j.profile(ctx)
+		switch {
+		case err != nil:
+			return false, err
+		case profile == nil:
+			return false, fmt.Errorf("hub: ClusterProfile %s has been deleted", j.profileName())
+		}
+		last = apimeta.FindStatusCondition(profile.Status.Conditions, condition)
+		return last != nil && last.Status == metav1.ConditionTrue && last.Reason != reasonRejoined, nil
+	})
+	switch {
+	case wait.Interrupted(err) && ctx.Err() == nil:
+		return fmt.Errorf("hub: ClusterProfile %s is joined, but its condition %s was not True within %s: %s",
+			j.profileName(), condition, j.Timeout, notHealthy(last, server, err))
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(j.Out, "hub: clusterprofile %s is healthy\n", j.profileName())
+	return nil
+}
+
+// notHealthy says why a member is not healthy, and what to do. last is its condition, err the end
+// of the wait.
+func notHealthy(last *metav1.Condition, server string, err error) string {
+	if last == nil {
+		return fmt.Sprintf("no controller has set it yet (%v); see --wait and --timeout", err)
+	}
+	why := fmt.Sprintf("it is %s (%s): %s", last.Status, last.Reason, last.Message)
+	if unreachable.Has(last.Reason) {
+		return why + fmt.Sprintf("\nYou reach the member, and the hub does not, at %s. "+
+			"If the hub needs another address for it, run the same command again with --member-server=URL", server)
+	}
+	return why + "; see --wait and --timeout"
 }

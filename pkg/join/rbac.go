@@ -5,6 +5,7 @@ package join
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -25,34 +26,19 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// Names on a member, as artifacts/deploy/member has them.
 const (
-	// SystemNamespace is the namespace of clusterpass on the hub and on every member.
-	SystemNamespace = hub.SystemNamespace
-	// ServiceAccount is whom a hub is on a member, in SystemNamespace.
+	// ServiceAccount is whom a hub is on a member, in the namespace of clusterpass.
 	ServiceAccount = "clusterpass"
-	// CredentialSecret is the Secret that tokens of ServiceAccount are bound to, in SystemNamespace of
-	// the member.
-	CredentialSecret = member.CredentialSecret
-
 	mainRole       = "clusterpass"
-	credentialRole = "clusterpass:credential"
-	rulesRole      = "clusterpass:allow-rules"
-	usageRole      = "clusterpass:usage"
+
+	partOfLabel    = "app.kubernetes.io/part-of"
+	partOf         = "clusterpass"
+	partOfSelector = partOfLabel + "=" + partOf
 )
 
-const (
-	partOfLabel = "app.kubernetes.io/part-of"
-	partOf      = "clusterpass"
-
-	kindNamespace      = "Namespace"
-	kindServiceAccount = "ServiceAccount"
-	kindSecret         = "Secret"
-	kindRole           = "Role"
-	kindRoleBinding    = "RoleBinding"
-	kindClusterRole    = "ClusterRole"
-	kindClusterBinding = "ClusterRoleBinding"
-)
+// allowedAnnotation is, on clusterpass's ServiceAccount on a member, what that was joined with:
+// Allowed as JSON. The hub cannot change it, so it can be gone by when something of it is lost.
+const allowedAnnotation = "clusterpass.dev/allowed"
 
 // Allowed is what a member lets the hub give to those who ask it for tokens.
 type Allowed struct {
@@ -68,6 +54,11 @@ type Allowed struct {
 	Usage bool `json:"usage,omitempty"`
 }
 
+// credentialFiles have what the hub's credential takes, whatever is allowed. The right to know
+// which cluster the member is has a role of its own, so a member that an earlier release joined
+// gets it without a change of what it allows.
+var credentialFiles = []string{"base/serviceaccount.yaml", "base/credential.yaml", "base/identity.yaml"}
+
 // Objects returns what a member needs to have, in the order in which it is made. The
 // namespaces that are allowed are not among them: they belong to the member.
 func (a *Allowed) Objects() []*unstructured.Unstructured {
@@ -80,7 +71,7 @@ func (a *Allowed) Objects() []*unstructured.Unstructured {
 		}
 		return rules
 	})
-	objects := append(credentialObjects(), main...)
+	objects := append(manifests(credentialFiles...), main...)
 	for _, namespace := range a.Namespaces {
 		objects = append(objects, a.inNamespace(namespace)...)
 	}
@@ -89,6 +80,19 @@ func (a *Allowed) Objects() []*unstructured.Unstructured {
 	}
 	if a.Usage {
 		objects = append(objects, manifests("base/usage.yaml")...)
+	}
+	return objects
+}
+
+// notedObjects returns Objects, of which the ServiceAccount says what is allowed.
+func (a *Allowed) notedObjects() []*unstructured.Unstructured {
+	encoded, err := json.Marshal(a)
+	utilruntime.Must(err)
+	objects := a.Objects()
+	for _, o := range objects {
+		if o.GroupVersionKind() == accountKind {
+			o.SetAnnotations(map[string]string{allowedAnnotation: string(encoded)})
+		}
 	}
 	return objects
 }
@@ -107,13 +111,6 @@ func (a *Allowed) inNamespace(namespace string) []*unstructured.Unstructured {
 		})
 	}
 	return objects
-}
-
-// credentialObjects are what the hub's credential takes, whatever is allowed. The right to know
-// which cluster the member is has a role of its own, so a member that an earlier release joined
-// gets it without a change of what it allows.
-func credentialObjects() []*unstructured.Unstructured {
-	return manifests("base/serviceaccount.yaml", "base/credential.yaml", "base/identity.yaml")
 }
 
 // manifests returns the objects of files in artifacts/deploy/member, with the label that the
@@ -145,25 +142,17 @@ func bindingOf(role *unstructured.Unstructured) *unstructured.Unstructured {
 	binding.SetKind(role.GetKind() + "Binding")
 	binding.SetName(role.GetName())
 	binding.SetNamespace(role.GetNamespace())
-	ref := map[string]any{"apiGroup": rbacv1.GroupName, "kind": role.GetKind(), "name": role.GetName()}
-	utilruntime.Must(unstructured.SetNestedMap(binding.Object, ref, "roleRef"))
+	binding.Object["roleRef"] = map[string]any{"apiGroup": rbacv1.GroupName, "kind": role.GetKind(), "name": role.GetName()}
 	return binding
 }
 
-func core(kind string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: "v1", Kind: kind} }
-
 // rightsKinds are the kinds that give the hub rights on a member, bindings first: that is the order
 // to take them away in.
-var rightsKinds = []schema.GroupVersionKind{
-	rbacv1.SchemeGroupVersion.WithKind(kindClusterBinding),
-	rbacv1.SchemeGroupVersion.WithKind(kindRoleBinding),
-	rbacv1.SchemeGroupVersion.WithKind(kindClusterRole),
-	rbacv1.SchemeGroupVersion.WithKind(kindRole),
-}
+var rightsKinds = []schema.GroupVersionKind{clusterBindingKind, roleBindingKind, clusterRoleKind, roleKind}
 
 // manifestNames are the names in artifacts/deploy/member, which a member may have been given
 // without join.
-var manifestNames = sets.New(mainRole, credentialRole, rulesRole, usageRole)
+var manifestNames = sets.New(mainRole, "clusterpass:credential", "clusterpass:allow-rules", "clusterpass:usage")
 
 // prune removes the rights that the hub was given before and that are not among objects, such as
 // those in a namespace that is not allowed any more.
@@ -172,27 +161,37 @@ func (j *joiner) prune(ctx context.Context, objects []*unstructured.Unstructured
 	for _, o := range objects {
 		wanted.Insert(refOf(o))
 	}
-	for _, kind := range rightsKinds {
-		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, partOfLabel+"="+partOf)
-		if err != nil {
-			return err
-		}
-		for i := range found {
-			if o := &found[i]; !wanted.Has(refOf(o)) && j.isOurs(o) {
-				if err := j.member.remove(ctx, o); err != nil {
-					return err
-				}
+	found, err := j.listOurs(ctx, rightsKinds...)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		if o := &found[i]; !wanted.Has(refOf(o)) {
+			if err := j.member.remove(ctx, o.GroupVersionKind(), o); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// isOurs returns whether an object, which is clusterpass's, is one of this hub on the member, or of
-// the manifests.
-func (j *joiner) isOurs(o *unstructured.Unstructured) bool {
-	by := o.GetLabels()[member.LabelJoinedBy]
-	return by == j.hubID || by == "" && manifestNames.Has(o.GetName())
+// listOurs returns the objects of kinds on the member that are clusterpass's, and either of this
+// hub or of the manifests.
+func (j *joiner) listOurs(ctx context.Context, kinds ...schema.GroupVersionKind) ([]unstructured.Unstructured, error) {
+	var ours []unstructured.Unstructured
+	for _, kind := range kinds {
+		found, err := j.member.list(ctx, kind, metav1.NamespaceAll, metav1.ListOptions{LabelSelector: partOfSelector})
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			by := found[i].GetLabels()[member.LabelJoinedBy]
+			if by == j.hubID || by == "" && manifestNames.Has(found[i].GetName()) {
+				ours = append(ours, found[i])
+			}
+		}
+	}
+	return ours, nil
 }
 
 // maxNamed bounds the grants that a message names.
@@ -235,10 +234,7 @@ func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, 
 	}
 	var names []string
 	for i := range grants {
-		g := &clusterpassv1alpha1.AuthTokenGrant{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(grants[i].Object, g); err != nil {
-			return false, fmt.Errorf("hub: %s: %w", refOf(&grants[i]), err)
-		}
+		g := &grants[i]
 		lacks := o.Allowed.lacks(g)
 		if len(lacks) == 0 {
 			continue
@@ -255,4 +251,94 @@ func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, 
 	return false, fmt.Errorf("hub: grants need what would no longer be allowed: %s.\n"+
 		"Keep allowing it, or end them first: change the ClusterCredentialSets, and revoke the others with `kubectl clusterpass revoke`. "+
 		"With --revoke-grants join revokes them all", words.Some(names, "; ", maxNamed))
+}
+
+// restore makes anew what join has made on the member and is lost there, as far as the member
+// itself tells what it was: what the hub's credential takes, and the rights that it was given. What
+// is there is left as it is, and nobody gets more than before.
+func (j *joiner) restore(ctx context.Context) error {
+	account, err := j.member.get(ctx, accountKind, hub.SystemNamespace, ServiceAccount)
+	if err != nil {
+		return err
+	}
+	if account != nil {
+		if err := j.checkOurs(account); err != nil {
+			return err
+		}
+	}
+	noted, err := notedOn(account)
+	if err != nil {
+		return err
+	}
+	wanted := manifests(credentialFiles...)
+	if noted != nil {
+		wanted = noted.notedObjects()
+	} else if err := j.checkMainRole(ctx); err != nil {
+		return err
+	}
+	for _, o := range wanted {
+		if err := j.restoreOne(ctx, o); err != nil {
+			return err
+		}
+	}
+	// Those of join's roles that are there, and whose binding is lost, are bound again.
+	roles, err := j.listOurs(ctx, clusterRoleKind, roleKind)
+	if err != nil {
+		return err
+	}
+	for i := range roles {
+		if err := j.restoreOne(ctx, bindingOf(&roles[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notedOn returns what an account says is allowed, nil if it is not there or does not say.
+func notedOn(account *unstructured.Unstructured) (*Allowed, error) {
+	if account == nil || account.GetAnnotations()[allowedAnnotation] == "" {
+		return nil, nil //nolint:nilnil // that it does not say is an answer
+	}
+	noted := &Allowed{}
+	err := json.Unmarshal([]byte(account.GetAnnotations()[allowedAnnotation]), noted)
+	if err == nil {
+		err = noted.validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("member: %s: annotation %s: %w", refOf(account), allowedAnnotation, err)
+	}
+	return noted, nil
+}
+
+// checkMainRole refuses to go on where nothing says which rights the hub had.
+func (j *joiner) checkMainRole(ctx context.Context) error {
+	found, err := j.member.get(ctx, clusterRoleKind, "", mainRole)
+	if err != nil || found != nil {
+		return err
+	}
+	return fmt.Errorf("member: there is no %s, and no note of what was allowed; "+
+		"join it again, and say what is allowed: kubectl clusterpass join %s --namespace=%s --member-context=CONTEXT "+
+		"--allow-cluster-roles=ROLES --allow-namespaces=NAMESPACES", ref(clusterRoleKind, "", mainRole), j.Name, j.Namespace)
+}
+
+// restoreOne makes an object where it is missing. A namespace that was allowed and is gone stays
+// so, with what was in it.
+func (j *joiner) restoreOne(ctx context.Context, o *unstructured.Unstructured) error {
+	var existing *unstructured.Unstructured
+	var err error
+	if o.GroupVersionKind() == namespaceKind {
+		existing, err = j.namespace(ctx, o.GetName())
+	} else {
+		existing, err = j.member.get(ctx, o.GroupVersionKind(), o.GetNamespace(), o.GetName())
+	}
+	if err != nil || existing != nil {
+		return err
+	}
+	if o.GetNamespace() != "" && o.GetNamespace() != hub.SystemNamespace {
+		namespace, err := j.member.get(ctx, namespaceKind, "", o.GetNamespace())
+		if err != nil || namespace == nil {
+			return err
+		}
+	}
+	return j.applyToMember(ctx, o)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"clusterpass.dev/pkg/hub"
 )
 
 // rules returns all rules of what is allowed, with the namespace that each holds in, empty for the
@@ -19,7 +21,7 @@ func rules(t *testing.T, a *Allowed) map[string][]rbacv1.PolicyRule {
 	t.Helper()
 	all := map[string][]rbacv1.PolicyRule{}
 	for _, o := range a.Objects() {
-		if o.GetKind() != kindRole && o.GetKind() != kindClusterRole {
+		if o.GetKind() != roleKind.Kind && o.GetKind() != clusterRoleKind.Kind {
 			continue
 		}
 		role := &rbacv1.ClusterRole{}
@@ -50,7 +52,7 @@ func TestAllowed_LeastRights(t *testing.T) {
 				assert.NotEmpty(t, namespace, "never in the whole cluster")
 				assert.NotContains(t, rule.Verbs, "list")
 			}
-			if namespace == SystemNamespace {
+			if namespace == hub.SystemNamespace {
 				assert.NotEmpty(t, rule.ResourceNames, "of its own namespace nothing but its own credential")
 			}
 		}

@@ -18,11 +18,13 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 // FieldManager owns the fields that are set here.
@@ -53,7 +55,22 @@ func ParseDryRun(name string) (DryRun, error) {
 	}
 }
 
-// report tells what is done, line by line.
+// The kinds that are read or written here.
+var (
+	namespaceKind      = corev1.SchemeGroupVersion.WithKind("Namespace")
+	accountKind        = corev1.SchemeGroupVersion.WithKind("ServiceAccount")
+	secretKind         = corev1.SchemeGroupVersion.WithKind("Secret")
+	configMapKind      = corev1.SchemeGroupVersion.WithKind("ConfigMap")
+	podKind            = corev1.SchemeGroupVersion.WithKind("Pod")
+	roleKind           = rbacv1.SchemeGroupVersion.WithKind("Role")
+	roleBindingKind    = rbacv1.SchemeGroupVersion.WithKind("RoleBinding")
+	clusterRoleKind    = rbacv1.SchemeGroupVersion.WithKind("ClusterRole")
+	clusterBindingKind = rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding")
+	profileKind        = inventoryv1alpha1.GroupVersion.WithKind("ClusterProfile")
+	grantKind          = clusterpassv1alpha1.SchemeGroupVersion.WithKind("AuthTokenGrant")
+)
+
+// report is where both sides tell what is done, line by line.
 type report struct {
 	out    io.Writer
 	dryRun DryRun
@@ -61,46 +78,12 @@ type report struct {
 	changes int
 }
 
-// did tells that something was done to an object, or would be.
-func (r *report) did(side, verb, what string) {
-	suffix := ""
-	if r.dryRun != DryRunNone {
-		suffix = fmt.Sprintf(" (%s dry run)", r.dryRun)
-	} else {
-		r.changes++
-	}
-	fmt.Fprintf(r.out, "%s: %s %s%s\n", side, verb, what, suffix)
-}
-
-// found tells that an object is as it should be.
-func (r *report) found(side, what, how string) { fmt.Fprintf(r.out, "%s: %s %s\n", side, what, how) }
-
 // side is one of the two clusters: the hub or the member.
 type side struct {
 	*report
 	name    string
 	kube    kubernetes.Interface
 	dynamic dynamic.Interface
-}
-
-// mapper knows the few kinds that are read or written here, so that no discovery is needed.
-var mapper = newMapper()
-
-func newMapper() apimeta.RESTMapper {
-	m := apimeta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{kindServiceAccount, kindSecret, "ConfigMap", "Pod"} {
-		m.Add(corev1.SchemeGroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
-	}
-	m.Add(corev1.SchemeGroupVersion.WithKind(kindNamespace), apimeta.RESTScopeRoot)
-	for _, kind := range []string{kindRole, kindRoleBinding} {
-		m.Add(rbacv1.SchemeGroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
-	}
-	for _, kind := range []string{kindClusterRole, kindClusterBinding} {
-		m.Add(rbacv1.SchemeGroupVersion.WithKind(kind), apimeta.RESTScopeRoot)
-	}
-	m.Add(profileKind, apimeta.RESTScopeNamespace)
-	m.Add(grantKind, apimeta.RESTScopeNamespace)
-	return m
 }
 
 func newSide(name string, config *rest.Config, r *report) (*side, error) {
@@ -118,71 +101,104 @@ func newSide(name string, config *rest.Config, r *report) (*side, error) {
 	return &side{report: r, name: name, kube: kube, dynamic: client}, nil
 }
 
-// ref is how an object is called in what is printed, as kubectl does.
+// did tells that something was done to an object, or would be.
+func (s *side) did(verb, what string) {
+	suffix := ""
+	if s.dryRun != DryRunNone {
+		suffix = fmt.Sprintf(" (%s dry run)", s.dryRun)
+	} else {
+		s.changes++
+	}
+	fmt.Fprintf(s.out, "%s: %s %s%s\n", s.name, verb, what, suffix)
+}
+
+// found tells that an object is as it should be.
+func (s *side) found(what, how string) { fmt.Fprintf(s.out, "%s: %s %s\n", s.name, what, how) }
+
+// failed wraps the error of a call once, with what it was for.
+func (s *side) failed(verb, what string, err error) error {
+	return fmt.Errorf("%s: could not %s %s: %w", s.name, verb, what, err)
+}
+
+// ref returns how an object is called in what is printed, as kubectl does.
+func ref(kind schema.GroupVersionKind, namespace, name string) string {
+	called := strings.ToLower(kind.GroupKind().String()) + "/" + name
+	if namespace != "" {
+		called += " in " + namespace
+	}
+	return called
+}
+
 func refOf(o *unstructured.Unstructured) string {
-	kind := strings.ToLower(o.GetKind())
-	if group := o.GroupVersionKind().Group; group != "" {
-		kind += "." + group
-	}
-	if o.GetNamespace() == "" {
-		return kind + "/" + o.GetName()
-	}
-	return kind + "/" + o.GetName() + " in " + o.GetNamespace()
+	return ref(o.GroupVersionKind(), o.GetNamespace(), o.GetName())
 }
 
-func (s *side) resource(gvk schema.GroupVersionKind, namespace string) (dynamic.ResourceInterface, error) {
-	mapping, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+// newObject returns an object that has only a name.
+func newObject(kind schema.GroupVersionKind, namespace, name string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(kind)
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	return o
+}
+
+// resource returns the client for the objects of a kind, in all namespaces if namespace is empty.
+// The guess is right for each of the kinds above, so no discovery is needed.
+func (s *side) resource(kind schema.GroupVersionKind, namespace string) dynamic.ResourceInterface {
+	plural, _ := apimeta.UnsafeGuessKindToResource(kind)
+	return s.dynamic.Resource(plural).Namespace(namespace)
+}
+
+// get returns an object, or nil if there is none.
+func (s *side) get(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
+	o, err := s.resource(kind, namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // that it is not there is an answer
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+		return nil, s.failed("read", ref(kind, namespace, name), err)
 	}
-	if namespace == "" {
-		return s.dynamic.Resource(mapping.Resource), nil
-	}
-	return s.dynamic.Resource(mapping.Resource).Namespace(namespace), nil
+	return o, nil
 }
 
-// apply makes the cluster have an object as it is given, by server-side apply. check sees the one
-// that is there before, nil if there is none, and may refuse; it may be nil.
+// list returns the objects of a kind that options select.
+func (s *side) list(
+	ctx context.Context, kind schema.GroupVersionKind, namespace string, options metav1.ListOptions,
+) ([]unstructured.Unstructured, error) {
+	list, err := s.resource(kind, namespace).List(ctx, options)
+	if err != nil {
+		return nil, s.failed("list", strings.ToLower(kind.Kind)+"s", err)
+	}
+	return list.Items, nil
+}
+
+// apply makes the cluster have an object as it is given, by server-side apply as manager. check
+// sees the one that is there before, and may refuse; it may be nil.
 func (s *side) apply(
-	ctx context.Context, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string,
+	ctx context.Context, manager string, o *unstructured.Unstructured, check func(existing *unstructured.Unstructured) error,
+	subresources ...string,
 ) error {
-	return s.applyAs(ctx, FieldManager, object, check, subresources...)
-}
-
-// applyAs is apply by another field manager.
-func (s *side) applyAs(
-	ctx context.Context, manager string, object runtime.Object, check func(existing *unstructured.Unstructured) error, subresources ...string,
-) error {
-	o, err := toUnstructured(object)
+	before, err := s.get(ctx, o.GroupVersionKind(), o.GetNamespace(), o.GetName())
 	if err != nil {
 		return err
-	}
-	client, err := s.resource(o.GroupVersionKind(), o.GetNamespace())
-	if err != nil {
-		return err
-	}
-	what := refOf(o)
-	before, err := getOrNil(ctx, client, o.GetName())
-	if err != nil {
-		return s.failed("read", what, err)
 	}
 	if before != nil && check != nil {
 		if err := check(before); err != nil {
 			return err
 		}
 	}
-	after, err := s.patch(ctx, client, manager, o, before, subresources)
+	after, err := s.patch(ctx, manager, o, before, subresources)
 	if err != nil {
-		return s.failed("apply", what, err)
+		return s.failed("apply", refOf(o), err)
 	}
-	s.printChange(strings.Join(append([]string{what}, subresources...), " "), before, after)
+	s.printChange(strings.Join(append([]string{refOf(o)}, subresources...), " "), before, after)
 	return nil
 }
 
 // patch applies o as far as it is no dry run, and returns what has come of it: o itself where
 // nothing was sent.
 func (s *side) patch(
-	ctx context.Context, client dynamic.ResourceInterface, manager string, o, before *unstructured.Unstructured, subresources []string,
+	ctx context.Context, manager string, o, before *unstructured.Unstructured, subresources []string,
 ) (*unstructured.Unstructured, error) {
 	options := metav1.ApplyOptions{FieldManager: manager, Force: true}
 	switch {
@@ -192,7 +208,7 @@ func (s *side) patch(
 	case s.dryRun == DryRunServer:
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	return client.Apply(ctx, o.GetName(), o, options, subresources...)
+	return s.resource(o.GroupVersionKind(), o.GetNamespace()).Apply(ctx, o.GetName(), o, options, subresources...)
 }
 
 // printChange prints what has come of an object. In a client dry run, after is what would be
@@ -200,100 +216,32 @@ func (s *side) patch(
 func (s *side) printChange(what string, before, after *unstructured.Unstructured) {
 	switch {
 	case before == nil:
-		s.did(s.name, "created", what)
-	case s.dryRun == DryRunClient && equality.Semantic.DeepDerivative(after.Object, before.Object), equalButForBookkeeping(before, after):
-		s.found(s.name, what, "unchanged")
+		s.did("created", what)
+	case s.dryRun == DryRunClient && equality.Semantic.DeepDerivative(after.Object, before.Object), equalButForManagers(before, after):
+		s.found(what, "unchanged")
 	default:
-		s.did(s.name, "configured", what)
+		s.did("configured", what)
 	}
 }
 
-// equalButForBookkeeping compares by resourceVersion where it is new, and else, as after a dry run,
-// by content.
-func equalButForBookkeeping(before, after *unstructured.Unstructured) bool {
-	if before.GetResourceVersion() == after.GetResourceVersion() && before.GetGeneration() == after.GetGeneration() {
-		a, b := before.DeepCopy(), after.DeepCopy()
-		a.SetManagedFields(nil)
-		b.SetManagedFields(nil)
-		return equality.Semantic.DeepEqual(a.Object, b.Object)
-	}
-	return false
+// equalButForManagers returns whether nothing has changed, be it in a dry run, but perhaps the
+// time at which a manager has last applied what is there.
+func equalButForManagers(before, after *unstructured.Unstructured) bool {
+	before, after = before.DeepCopy(), after.DeepCopy()
+	before.SetManagedFields(nil)
+	after.SetManagedFields(nil)
+	return equality.Semantic.DeepEqual(before.Object, after.Object)
 }
 
 // remove deletes an object that was seen, and not one that has taken its name since.
-func (s *side) remove(ctx context.Context, o *unstructured.Unstructured) error {
-	what := refOf(o)
+func (s *side) remove(ctx context.Context, kind schema.GroupVersionKind, o metav1.Object) error {
+	what := ref(kind, o.GetNamespace(), o.GetName())
 	if s.dryRun == DryRunNone {
-		client, err := s.resource(o.GroupVersionKind(), o.GetNamespace())
-		if err != nil {
-			return err
-		}
-		err = client.Delete(ctx, o.GetName(), *metav1.NewPreconditionDeleteOptions(string(o.GetUID())))
+		err := s.resource(kind, o.GetNamespace()).Delete(ctx, o.GetName(), *metav1.NewPreconditionDeleteOptions(string(o.GetUID())))
 		if err != nil && !apierrors.IsNotFound(err) {
 			return s.failed("delete", what, err)
 		}
 	}
-	s.did(s.name, "deleted", what)
+	s.did("deleted", what)
 	return nil
-}
-
-// get returns an object, or nil if there is none.
-func (s *side) get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
-	client, err := s.resource(gvk, namespace)
-	if err != nil {
-		return nil, err
-	}
-	o, err := getOrNil(ctx, client, name)
-	if err != nil {
-		wanted := &unstructured.Unstructured{}
-		wanted.SetGroupVersionKind(gvk)
-		wanted.SetNamespace(namespace)
-		wanted.SetName(name)
-		return nil, s.failed("read", refOf(wanted), err)
-	}
-	return o, nil
-}
-
-// list returns the objects of a kind that have labels.
-func (s *side) list(ctx context.Context, kind schema.GroupVersionKind, namespace, labels string) ([]unstructured.Unstructured, error) {
-	client, err := s.resource(kind, namespace)
-	if err != nil {
-		return nil, err
-	}
-	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: labels})
-	if err != nil {
-		return nil, s.failed("list", strings.ToLower(kind.Kind)+"s", err)
-	}
-	return list.Items, nil
-}
-
-// failed wraps the error of a call once, with what it was for.
-func (s *side) failed(verb, what string, err error) error {
-	return fmt.Errorf("%s: could not %s %s: %w", s.name, verb, what, err)
-}
-
-func getOrNil(ctx context.Context, client dynamic.ResourceInterface, name string) (*unstructured.Unstructured, error) {
-	o, err := client.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // that it is not there is an answer
-	}
-	return o, err
-}
-
-// toUnstructured returns what object says, and nothing that it leaves to the server.
-func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
-	if o, ok := object.(*unstructured.Unstructured); ok {
-		return o, nil
-	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, err
-	}
-	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
-	for _, part := range []string{"spec", "status"} {
-		if fields, ok := content[part].(map[string]any); ok && len(fields) == 0 {
-			delete(content, part)
-		}
-	}
-	return &unstructured.Unstructured{Object: content}, nil
 }

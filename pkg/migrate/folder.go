@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -168,13 +169,9 @@ func (f *folder) save(k kind, crd *apiextensionsv1.CustomResourceDefinition, liv
 // saveManifest replaces the exports of the same resources in the manifest. Their files stay.
 func (f *folder) saveManifest(hubUID types.UID, exports []resourceExport) error {
 	next := manifest{HubUID: hubUID, Exports: exports}
-	renewed := sets.New[string]()
-	for _, export := range exports {
-		renewed.Insert(export.Resource)
-	}
-	for _, export := range f.manifest.Exports {
-		if !renewed.Has(export.Resource) {
-			next.Exports = append(next.Exports, export)
+	for _, before := range f.manifest.Exports {
+		if !slices.ContainsFunc(exports, func(export resourceExport) bool { return export.Resource == before.Resource }) {
+			next.Exports = append(next.Exports, before)
 		}
 	}
 	if err := f.writeJSON(manifestName, next); err != nil {
@@ -186,7 +183,7 @@ func (f *folder) saveManifest(hubUID types.UID, exports []resourceExport) error 
 
 // complete records that a step was completed, unless a later one was.
 func (f *folder) complete(step Step) error {
-	if !f.state.Completed.before(step) {
+	if slices.Index(order, f.state.Completed) >= slices.Index(order, step) {
 		return nil
 	}
 	next := state{Completed: step}
@@ -229,31 +226,18 @@ func (f *folder) write(name string, data []byte) error {
 	}
 	defer func() { _ = os.Remove(temporary.Name()) }() // there is none after the rename
 	_, err = temporary.Write(data)
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if closeErr := temporary.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err == nil {
 		err = os.Rename(temporary.Name(), filepath.Join(f.path, name))
 	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	f.syncDir()
-	return nil
-}
-
-// syncDir has the names of files survive a crash of the machine where the operating system can do
-// that for a folder.
-func (f *folder) syncDir() {
-	dir, err := os.Open(f.path)
-	if err != nil {
-		return
+	// Names of files survive a crash of the machine, too, where the operating system can do that.
+	if dir, err := os.Open(f.path); err == nil {
+		_ = dir.Sync()
+		dir.Close()
 	}
-	defer dir.Close()
-	_ = dir.Sync()
+	return nil
 }
 
 func identify(object *unstructured.Unstructured) objectID {

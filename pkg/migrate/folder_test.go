@@ -142,27 +142,24 @@ func TestFolder_Complete(t *testing.T) {
 
 // A folder that was tampered with is refused.
 func TestFolder_Tampered(t *testing.T) {
-	t.Run("an export that was edited", func(t *testing.T) {
-		f := exported(t)
-		export := f.export("clusterprofiles")
-		path := filepath.Join(f.path, export.File)
-		require.NoError(t, os.WriteFile(path, []byte(`{"apiVersion":"v1","kind":"List","items":[]}`), 0o600))
-		_, err := f.load(export)
-		require.ErrorContains(t, err, path+" is not what was exported")
-	})
-	t.Run("an export that was removed", func(t *testing.T) {
-		f := exported(t)
-		export := f.export("clusterprofiles")
-		require.NoError(t, os.Remove(filepath.Join(f.path, export.File)))
-		_, err := f.load(export)
-		require.ErrorIs(t, err, os.ErrNotExist)
-	})
-	for name, content := range map[string]string{"a manifest of something else": `{"name":"x"}`, "half a manifest": `{"hubUID":`} {
+	exportName := exported(t).export("clusterprofiles").File // the same in each folder
+	for name, test := range map[string]struct{ file, content, want string }{
+		"an export that was edited":    {exportName, `{"apiVersion":"v1","kind":"List","items":[]}`, exportName + " is not what was exported"},
+		"an export that was removed":   {exportName, "", "no such file or directory"},
+		"a manifest of something else": {manifestName, `{"name":"x"}`, "is not a file of a migration"},
+		"half a manifest":              {manifestName, `{"hubUID":`, "is not a file of a migration"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			f := exported(t)
-			require.NoError(t, os.WriteFile(filepath.Join(f.path, manifestName), []byte(content), 0o600))
-			_, err := openFolder(f.path)
-			require.ErrorContains(t, err, "is not a file of a migration")
+			path := exported(t).path
+			require.NoError(t, os.Remove(filepath.Join(path, test.file)))
+			if test.content != "" {
+				require.NoError(t, os.WriteFile(filepath.Join(path, test.file), []byte(test.content), 0o600))
+			}
+			f, err := openFolder(path)
+			if err == nil {
+				_, err = f.load(f.export("clusterprofiles"))
+			}
+			require.ErrorContains(t, err, test.want)
 		})
 	}
 }

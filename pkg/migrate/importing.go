@@ -17,12 +17,11 @@ import (
 
 // importer creates objects at clusterpass.
 type importer struct {
-	hub          *Hub
-	owners       *owners
-	keepExisting bool
-	// refused has what was not imported, kept the names of objects that exist, differ and are to stay.
-	refused []error
-	kept    []string
+	*Migration
+	owners *owners
+	// refused says what was not imported, kept has the names of objects that exist, differ and are to
+	// stay.
+	refused, kept []string
 }
 
 // errDiffers is that of an object which exists and is not what was exported. It is never written
@@ -31,7 +30,7 @@ var errDiffers = errors.New("409 it exists and differs from the export")
 
 // importAll creates what is missing and makes sure that everything is as it was exported.
 func (m *Migration) importAll(ctx context.Context, found *findings) (string, error) {
-	i := &importer{hub: m.hub, owners: newOwners(m.hub, m.folder.moved()), keepExisting: m.options.KeepExisting}
+	i := &importer{Migration: m, owners: newOwners(m.hub, m.folder.moved())}
 	for _, k := range found.kinds {
 		if err := i.importKind(ctx, &k); err != nil {
 			return "", err
@@ -52,16 +51,13 @@ func (i *importer) refusals() error {
 	if len(i.refused) == 0 {
 		return nil
 	}
-	said := make([]string, 0, len(i.refused))
-	for _, err := range i.refused[:min(len(i.refused), namedAtMost)] {
-		said = append(said, err.Error())
-	}
+	said := strings.Join(i.refused[:min(len(i.refused), namedAtMost)], "\n- ")
 	if more := len(i.refused) - namedAtMost; more > 0 {
-		said = append(said, fmt.Sprintf("and %d more", more))
+		said += fmt.Sprintf("\n- and %d more", more)
 	}
 	return fmt.Errorf("%d objects were not imported, all others were:\n- %s\n"+
 		"Delete those that exist and are wrong, create by hand those that are refused, and keep those that exist and differ with --keep-existing",
-		len(i.refused), strings.Join(said, "\n- "))
+		len(i.refused), said)
 }
 
 // importKind creates the objects of a kind and compares all of them with the export. It returns an
@@ -87,11 +83,11 @@ func (i *importer) importKind(ctx context.Context, k *foundKind) error {
 
 // refuse notes what is wrong with one object.
 func (i *importer) refuse(k kind, object *unstructured.Unstructured, err error) {
-	if errors.Is(err, errDiffers) && i.keepExisting {
+	if errors.Is(err, errDiffers) && i.options.KeepExisting {
 		i.kept = append(i.kept, k.name+" "+nameOf(object))
 		return
 	}
-	i.refused = append(i.refused, fmt.Errorf("%s %s: %w", k.name, nameOf(object), err))
+	i.refused = append(i.refused, fmt.Sprintf("%s %s: %v", k.name, nameOf(object), err))
 }
 
 // isAnswer returns whether err is about one object, so that others may fare better.
@@ -171,7 +167,7 @@ func (i *importer) verify(ctx context.Context, k kind, wanted map[string]*unstru
 		}
 	}
 	for name := range wanted {
-		i.refused = append(i.refused, fmt.Errorf("%s %s: it was imported but does not exist any more", k.name, name))
+		i.refused = append(i.refused, fmt.Sprintf("%s %s: it was imported but does not exist any more", k.name, name))
 	}
 	return nil
 }

@@ -10,8 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -30,11 +29,6 @@ const (
 )
 
 var order = []Step{"", StepPreflight, StepExport, StepRemove, StepRegister, StepImport}
-
-// before returns whether s comes before other.
-func (s Step) before(other Step) bool {
-	return slices.Index(order, s) < slices.Index(order, other)
-}
 
 // Options say how to migrate.
 type Options struct {
@@ -94,8 +88,8 @@ func (m *Migration) Run(ctx context.Context) error {
 	for _, warning := range found.warnings {
 		fmt.Fprintf(m.streams.ErrOut, "Warning: %s\n", warning)
 	}
-	if err := found.blocked(); err != nil {
-		return m.stopped(StepPreflight, err)
+	if len(found.blockers) > 0 {
+		return m.stopped(StepPreflight, errors.New("the migration can't go on:\n- "+strings.Join(found.blockers, "\n- ")))
 	}
 	m.say(StepPreflight, found.summary)
 	if found.done {
@@ -126,13 +120,11 @@ func (m *Migration) Run(ctx context.Context) error {
 	return nil
 }
 
-func (m *Migration) say(step Step, what string) { sayTo(m.streams.Out, string(step), what) }
-
-func sayTo(out io.Writer, step, what string) { fmt.Fprintf(out, "%-10s %s\n", step, what) }
+func (m *Migration) say(step Step, what string) { fmt.Fprintf(m.streams.Out, "%-10s %s\n", step, what) }
 
 // describe says what the steps that are left would do.
 func (m *Migration) describe(found *findings) {
-	would := func(step Step, what string) { sayTo(m.streams.Out, string(step), "would "+what) }
+	would := func(step Step, what string) { m.say(step, "would "+what) }
 	if live := found.live(); len(live) > 0 {
 		would(StepExport, fmt.Sprintf("write %s to %s", countAll(live), m.folder.path))
 		would(StepRemove, "delete "+crdNames(live)+", and so all their objects")
@@ -143,36 +135,21 @@ func (m *Migration) describe(found *findings) {
 
 // stopped adds to the error of a step what the state is and how to go on.
 func (m *Migration) stopped(step Step, err error) error {
+	state := "This run has changed nothing on the hub."
+	switch {
+	case step == StepRemove && m.removing:
+		state = "Everything is exported, and CustomResourceDefinitions are being removed."
+	case step == StepRegister:
+		state = "Everything is exported, the CustomResourceDefinitions are gone, and nothing serves the inventory."
+	case step == StepImport:
+		state = "Everything is exported, clusterpass serves the inventory, and the import is not complete."
+	}
 	again := "Run the same command again to resume"
 	if m.folder != nil {
 		again += ", with --dir=" + m.folder.path
 	}
-	var state string
-	switch {
-	case step == StepRemove && m.removing:
-		state = "Everything is exported, and CustomResourceDefinitions are being removed. " + again
-	case step == StepRegister:
-		state = "Everything is exported, the CustomResourceDefinitions are gone, and nothing serves the inventory. " + again
-	case step == StepImport:
-		state = "Everything is exported, clusterpass serves the inventory, and the import is not complete. " + again
-	default:
-		state = "This run has changed nothing on the hub. " + again
-	}
-	return &stoppedError{step: step, cause: err, state: state + "."}
+	return fmt.Errorf("stopped at the step %s: %w\n%s %s", step, err, state, again+".")
 }
-
-// stoppedError is that of a run that did not get to its end.
-type stoppedError struct {
-	step  Step
-	cause error
-	state string
-}
-
-func (e *stoppedError) Error() string {
-	return fmt.Sprintf("stopped at the step %s: %v\n%s", e.step, e.cause, e.state)
-}
-
-func (e *stoppedError) Unwrap() error { return e.cause }
 
 // errNotConfirmed is that of a run that nobody has told to remove anything.
 var errNotConfirmed = errors.New("not confirmed: answer yes, or use --yes")

@@ -29,17 +29,13 @@ type owners struct {
 	moved sets.Set[types.UID]
 	// ahead is set before the import, when owners that move are yet to get their new UIDs.
 	ahead bool
-	// known has the UIDs of owners that were looked for: empty for those that are not there.
-	known map[ownerKey]types.UID
-}
-
-type ownerKey struct {
-	namespace string
-	uid       types.UID
+	// known has the UIDs of owners that were looked for, by namespace and the UID before: empty for
+	// those that are not there.
+	known map[string]types.UID
 }
 
 func newOwners(hub *Hub, moved sets.Set[types.UID]) *owners {
-	return &owners{hub: hub, moved: moved, known: map[ownerKey]types.UID{}}
+	return &owners{hub: hub, moved: moved, known: map[string]types.UID{}}
 }
 
 // split returns the references of an object to owners that are there, with the UIDs they have now,
@@ -72,7 +68,7 @@ func (o *owners) uid(ctx context.Context, namespace string, reference metav1.Own
 	if moved && o.ahead {
 		return reference.UID, nil
 	}
-	key := ownerKey{namespace, reference.UID}
+	key := namespace + "/" + string(reference.UID)
 	if uid, ok := o.known[key]; ok {
 		return uid, nil
 	}
@@ -91,33 +87,27 @@ func (o *owners) uid(ctx context.Context, namespace string, reference metav1.Own
 	return owner.UID, nil
 }
 
+// get returns an owner. The resources of those that move are not looked for in the hub's discovery,
+// which trails its APIServices.
 func (o *owners) get(ctx context.Context, namespace string, reference metav1.OwnerReference) (*metav1.PartialObjectMetadata, error) {
-	resource, namespaced, err := o.resource(reference)
+	gv, err := schema.ParseGroupVersion(reference.APIVersion)
 	if err != nil {
 		return nil, err
 	}
-	client := o.hub.Metadata.Resource(resource)
-	if namespaced {
-		return client.Namespace(namespace).Get(ctx, reference.Name, metav1.GetOptions{})
-	}
-	return client.Get(ctx, reference.Name, metav1.GetOptions{})
-}
-
-// resource finds that of an owner. Those that move are not looked for in the hub's discovery, which
-// trails its APIServices.
-func (o *owners) resource(reference metav1.OwnerReference) (resource schema.GroupVersionResource, namespaced bool, err error) {
-	gv, err := schema.ParseGroupVersion(reference.APIVersion)
-	if err != nil {
-		return resource, false, err
-	}
+	var resource schema.GroupVersionResource
 	if i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == reference.Kind }); i >= 0 && gv == inventory {
-		return kinds[i].gvr(), true, nil
+		resource = kinds[i].gvr()
+	} else {
+		mapping, err := o.hub.Mapper.RESTMapping(gv.WithKind(reference.Kind).GroupKind(), gv.Version)
+		if err != nil {
+			return nil, err
+		}
+		resource = mapping.Resource
+		if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+			namespace = metav1.NamespaceNone
+		}
 	}
-	mapping, err := o.hub.Mapper.RESTMapping(gv.WithKind(reference.Kind).GroupKind(), gv.Version)
-	if err != nil {
-		return resource, false, err
-	}
-	return mapping.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace, nil
+	return o.hub.Metadata.Resource(resource).Namespace(namespace).Get(ctx, reference.Name, metav1.GetOptions{})
 }
 
 // findOwners warns of references that will be dropped.

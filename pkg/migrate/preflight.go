@@ -4,30 +4,37 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/words"
 )
 
-// namedAtMost bounds how many objects an answer names.
-const namedAtMost = 20
+const (
+	// namedAtMost bounds how many objects an answer names.
+	namedAtMost = 20
+	// dirDigits is how many digits of the hub's UID are in the name of its folder.
+	dirDigits = 8
+)
 
 // findings are what preflight has found on the hub and in the folder.
 type findings struct {
 	hubUID types.UID
 	kinds  []foundKind
-	target target
+	// target is the APIService as it is to be.
+	target *apiregistrationv1.APIService
 	// blockers are what has to be mended first, warnings what a person should know.
 	blockers, warnings []string
 	summary            string
@@ -59,14 +66,6 @@ func (f *findings) warn(format string, args ...any) {
 	f.warnings = append(f.warnings, fmt.Sprintf(format, args...))
 }
 
-// blocked returns all blockers as one error, or nil.
-func (f *findings) blocked() error {
-	if len(f.blockers) == 0 {
-		return nil
-	}
-	return errors.New("the migration can't go on:\n- " + strings.Join(f.blockers, "\n- "))
-}
-
 // live returns the kinds whose objects are still the hub's.
 func (f *findings) live() []foundKind {
 	return slices.DeleteFunc(slices.Clone(f.kinds), func(k foundKind) bool { return k.crd == nil || k.terminating() })
@@ -74,12 +73,8 @@ func (f *findings) live() []foundKind {
 
 // preflight finds out where the migration is and whether it can go on. It changes nothing.
 func (m *Migration) preflight(ctx context.Context) (*findings, error) {
-	missing, err := m.hub.missing(ctx, m.rights())
-	if err != nil {
+	if err := m.checkRights(ctx); err != nil {
 		return nil, err
-	}
-	if len(missing) > 0 {
-		return nil, missingError(missing)
 	}
 	found := &findings{}
 	if err := m.findFolder(ctx, found); err != nil || found.done {
@@ -101,13 +96,74 @@ func (m *Migration) preflight(ctx context.Context) (*findings, error) {
 	return found, m.findOwners(ctx, found)
 }
 
-// missingError lists the rights that are missing.
-func missingError(missing []right) error {
-	said := make([]string, 0, len(missing))
-	for _, r := range missing {
-		said = append(said, r.String())
+// right is something that whoever migrates has to be allowed.
+type right authorizationv1.ResourceAttributes
+
+// String returns the right as a person would say it.
+func (r right) String() string {
+	resource := r.Resource
+	if r.Subresource != "" {
+		resource += "/" + r.Subresource
 	}
-	return fmt.Errorf("rights on the hub are missing:\n- %s", strings.Join(said, "\n- "))
+	if r.Group != "" {
+		resource += "." + r.Group
+	}
+	said := r.Verb + " " + resource
+	if r.Name != "" {
+		said += fmt.Sprintf(" %q", r.Name)
+	}
+	if r.Namespace != "" {
+		said += " in namespace " + r.Namespace
+	}
+	return said
+}
+
+// rights returns what any migration takes, from its first step to its last.
+func (m *Migration) rights() []right {
+	const crds, apiServices = "customresourcedefinitions", "apiservices"
+	service := m.options.Service
+	all := []right{
+		{Verb: "get", Resource: "namespaces", Name: metav1.NamespaceSystem},
+		{Verb: "get", Resource: "services", Namespace: service.Namespace, Name: service.Name},
+		{Verb: "get", Group: "apps", Resource: "deployments", Namespace: service.Namespace, Name: service.Name},
+		{Verb: "list", Group: apiextensionsv1.GroupName, Resource: crds},
+	}
+	for _, verb := range []string{"get", "create", "update", "delete"} {
+		all = append(all, right{Verb: verb, Group: apiregistrationv1.GroupName, Resource: apiServices, Name: inventoryService})
+	}
+	all = append(all, right{Verb: "get", Group: apiregistrationv1.GroupName, Resource: apiServices, Name: ourService})
+	for _, k := range kinds {
+		all = append(all, right{Verb: "delete", Group: apiextensionsv1.GroupName, Resource: crds, Name: k.crd()})
+		for _, verb := range []string{"list", "get", "create"} {
+			all = append(all, right{Verb: verb, Group: inventory.Group, Resource: k.resource})
+		}
+		if k.hasStatus {
+			all = append(all, right{Verb: "update", Group: inventory.Group, Resource: k.resource, Subresource: statusSection})
+		}
+	}
+	return all
+}
+
+// checkRights returns an error that lists the rights that the hub denies to whoever asks.
+func (m *Migration) checkRights(ctx context.Context) error {
+	var missing []string
+	for _, r := range m.rights() {
+		attributes := authorizationv1.ResourceAttributes(r)
+		attributes.Version = "*"
+		review, err := m.hub.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("asking the hub for the right to %s: %w", r, err)
+		}
+		if !review.Status.Allowed {
+			missing = append(missing, r.String())
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("rights on the hub are missing:\n- %s", strings.Join(missing, "\n- "))
+	}
+	return nil
 }
 
 // findFolder opens the folder of this hub's migration.
@@ -117,11 +173,8 @@ func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 		return fmt.Errorf("identifying the hub: %w", err)
 	}
 	found.hubUID = system.UID
-	dir := m.options.Dir
-	if dir == "" {
-		dir = defaultDir(system.UID)
-	}
-	if dir, err = filepath.Abs(dir); err != nil { // errors name it, for runs from elsewhere
+	dir, err := filepath.Abs(cmp.Or(m.options.Dir, "clusterpass-migration-"+string(system.UID)[:min(dirDigits, len(system.UID))]))
+	if err != nil { // errors name it, for runs from elsewhere
 		return fmt.Errorf("finding the folder of the migration: %w", err)
 	}
 	if m.folder, err = openFolder(dir); err != nil {
@@ -136,12 +189,6 @@ func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 		found.summary = fmt.Sprintf("hub %s has been migrated already, as folder %s says; nothing is left to do", m.hub.URL, dir)
 	}
 	return nil
-}
-
-// defaultDir returns the folder for a hub, by the first digits of its UID.
-func defaultDir(hub types.UID) string {
-	const digits = 8
-	return "clusterpass-migration-" + string(hub)[:min(digits, len(hub))]
 }
 
 // findCRDs finds the CustomResourceDefinitions in the group-version.

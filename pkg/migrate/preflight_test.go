@@ -4,7 +4,10 @@
 package migrate
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -28,6 +31,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
+	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/bounds"
@@ -128,77 +132,64 @@ func deployment(args ...string) *appsv1.Deployment {
 func TestPreflight(t *testing.T) {
 	ca := newCA(t)
 	ours := registration(v1alpha1.SchemeGroupVersion, testService.Name, ca)
-	unknown, deleted, unowned := object(t, stored), object(t, stored), object(t, stored)
+	unknown, deleted, unowned, large := object(t, stored), object(t, stored), object(t, stored), object(t, stored)
 	set(unknown, "x", "status", "flavour")
-	large := object(t, stored)
 	properties := make([]any, bounds.MaxEntries+1)
 	for i := range properties {
 		properties[i] = map[string]any{"name": strconv.Itoa(i), "value": "a"}
 	}
-	require.NoError(t, unstructured.SetNestedSlice(large.Object, properties, "status", "properties"))
-	now := metav1.Now()
-	deleted.SetDeletionTimestamp(&now)
+	set(large, properties, "status", "properties")
+	deleted.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
 	unowned.SetFinalizers(nil)
 	both := profileCRD()
 	both.Spec.Versions = append(both.Spec.Versions, both.Spec.Versions[0])
 	both.Spec.Versions[1].Name = "v1beta1"
+	// deployed is a hub that has ClusterProfiles, and all of clusterpass.
+	deployed := func(more ...runtime.Object) []runtime.Object {
+		return append([]runtime.Object{profileCRD(), ours, deployment("--secure-port=8443")}, more...)
+	}
+	type texts = []string
+	finalizersAndOwner := texts{"finalizers", "ConfigMap owner"}
 
 	tests := map[string]struct {
 		objects            []runtime.Object
-		blockers, warnings []string
+		blockers, warnings texts
 	}{
-		"nothing is in the way": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment("--secure-port=8443"), registration(inventory, "", nil)},
-			blockers: nil,
-		},
+		"nothing is in the way": {deployed(registration(inventory, "", nil)), nil, nil},
 		"nothing to move": {
-			objects:  []runtime.Object{ours, deployment()},
-			blockers: []string{"the hub has no CustomResourceDefinition that could be moved"},
+			[]runtime.Object{ours, deployment()}, texts{"the hub has no CustomResourceDefinition that could be moved"}, nil,
 		},
 		"an APIService that hides the objects": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment(), registration(inventory, testService.Name, ca)},
-			blockers: []string{"kubectl delete apiservice v1alpha1.multicluster.x-k8s.io"},
+			deployed(registration(inventory, testService.Name, ca)), texts{"kubectl delete apiservice v1alpha1.multicluster.x-k8s.io"}, nil,
 		},
 		"an APIService of somebody else": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment(), registration(inventory, "elsewhere", ca)},
-			blockers: []string{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"},
+			deployed(registration(inventory, "elsewhere", ca)),
+			texts{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"}, nil,
 		},
 		"a server in the other mode": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment("--inventory=External")},
-			blockers: []string{"runs with --inventory=External"},
+			[]runtime.Object{profileCRD(), ours, deployment("--inventory=External")}, texts{"runs with --inventory=External"}, nil,
 		},
 		"no CA anywhere": {
-			objects:  []runtime.Object{profileCRD(), deployment()},
-			blockers: []string{"no CA for clusterpass-apiserver: secrets \"clusterpass-apiserver-cert\" not found. Give it with --ca-file"},
-			warnings: []string{"there is no APIService v1alpha1.clusterpass.dev"},
+			[]runtime.Object{profileCRD(), deployment()},
+			texts{"no CA for clusterpass-apiserver: secrets \"clusterpass-apiserver-cert\" not found. Give it with --ca-file"},
+			texts{"there is no APIService v1alpha1.clusterpass.dev"},
 		},
 		"a field that would be lost, and an object that is going": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment(), unknown},
-			blockers: []string{`unknown field "status.flavour"`},
-			warnings: []string{"finalizers", "ConfigMap owner"},
+			deployed(unknown), texts{`unknown field "status.flavour"`}, finalizersAndOwner,
 		},
 		"an object that is larger than ours may be": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment(), large},
-			blockers: []string{"ClusterProfile default/bravelion is larger than clusterpass takes. Shorten it: status.properties: Too many: 1001: must have at most 1000 items"},
-			warnings: []string{"finalizers", "ConfigMap owner"},
+			deployed(large), texts{"ClusterProfile default/bravelion is larger than clusterpass takes. " +
+				"Shorten it: status.properties: Too many: 1001: must have at most 1000 items"}, finalizersAndOwner,
 		},
-		"an object that is being deleted": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment(), deleted},
-			blockers: []string{"1 ClusterProfile being deleted: default/bravelion"},
-			warnings: []string{"finalizers", "ConfigMap owner"},
-		},
+		"an object that is being deleted": {deployed(deleted), texts{"1 ClusterProfile being deleted: default/bravelion"}, finalizersAndOwner},
 		"an owner that is not there": {
-			objects:  []runtime.Object{profileCRD(), ours, deployment(), unowned},
-			warnings: []string{"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/bravelion (ConfigMap owner)"},
+			deployed(unowned), nil,
+			texts{"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/bravelion (ConfigMap owner)"},
 		},
 		"another version of the definition": {
-			objects:  []runtime.Object{both, ours, deployment()},
-			warnings: []string{"also serves version v1beta1, which will be gone"},
+			[]runtime.Object{both, ours, deployment()}, nil, texts{"also serves version v1beta1, which will be gone"},
 		},
-		"no Deployment": {
-			objects:  []runtime.Object{profileCRD(), ours},
-			warnings: []string{"there is no Deployment"},
-		},
+		"no Deployment": {[]runtime.Object{profileCRD(), ours}, nil, texts{"there is no Deployment"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -235,26 +226,33 @@ func TestMigration_FindTarget(t *testing.T) {
 	injected := registration(v1alpha1.SchemeGroupVersion, testService.Name, first)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver", "other": "annotation"}
 
-	t.Run("is that of our other APIService, with cert-manager's annotation, and no Secret is read", func(t *testing.T) {
-		h := newFakeHub(t, injected, secret)
-		found := &findings{}
-		require.NoError(t, h.migration(t).findTarget(t.Context(), found))
-		assert.Equal(t, first, found.target.caBundle)
-		assert.Equal(t, map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}, found.target.annotations)
-		for _, action := range h.kube.Actions() {
-			assert.NotEqual(t, "secrets", action.GetResource().Resource)
-		}
-	})
-	t.Run("is that of the Secret where the other APIService has none", func(t *testing.T) {
-		found := &findings{}
-		require.NoError(t, newFakeHub(t, registration(v1alpha1.SchemeGroupVersion, testService.Name, nil), secret).migration(t).findTarget(t.Context(), found))
-		assert.Equal(t, second, found.target.caBundle)
-	})
-	t.Run("is that of the Secret where the other APIService leads elsewhere", func(t *testing.T) {
-		found := &findings{}
-		require.NoError(t, newFakeHub(t, registration(v1alpha1.SchemeGroupVersion, "elsewhere", first), secret).migration(t).findTarget(t.Context(), found))
-		assert.Equal(t, second, found.target.caBundle)
-	})
+	for name, test := range map[string]struct {
+		registered  *apiregistrationv1.APIService
+		ca          []byte
+		annotations map[string]string
+		readsSecret bool
+	}{
+		"is that of our other APIService, with cert-manager's annotation, and no Secret is read": {
+			injected, first, map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}, false,
+		},
+		"is that of the Secret where the other APIService has none": {
+			registration(v1alpha1.SchemeGroupVersion, testService.Name, nil), second, nil, true,
+		},
+		"is that of the Secret where the other APIService leads elsewhere": {
+			registration(v1alpha1.SchemeGroupVersion, "elsewhere", first), second, nil, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t, test.registered, secret)
+			found := &findings{}
+			require.NoError(t, h.migration(t).findTarget(t.Context(), found))
+			assert.Equal(t, test.ca, found.target.Spec.CABundle)
+			assert.Equal(t, test.annotations, found.target.Annotations)
+			assert.Equal(t, test.readsSecret, slices.ContainsFunc(h.kube.Actions(), func(action clienttesting.Action) bool {
+				return action.GetResource().Resource == "secrets"
+			}))
+		})
+	}
 }
 
 func TestMigration_EnsureAPIService(t *testing.T) {
@@ -262,28 +260,28 @@ func TestMigration_EnsureAPIService(t *testing.T) {
 	injected := registration(inventory, testService.Name, second)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}
 	tests := map[string]struct {
-		there  *apiregistrationv1.APIService
+		there  []runtime.Object
 		verbs  []string
 		wantCA []byte
 	}{
 		"creates what is missing":                       {nil, []string{"get", "create"}, first},
-		"puts one in the place of kube-apiserver's own": {registration(inventory, "", nil), []string{"get", "delete", "create"}, first},
-		"leaves alone what is right":                    {registration(inventory, testService.Name, first), []string{"get"}, first},
-		"corrects the CA":                               {registration(inventory, testService.Name, second), []string{"get", "update"}, first},
-		"leaves the CA to cert-manager":                 {injected, []string{"get"}, second},
+		"puts one in the place of kube-apiserver's own": {[]runtime.Object{registration(inventory, "", nil)}, []string{"get", "delete", "create"}, first},
+		"leaves alone what is right":                    {[]runtime.Object{registration(inventory, testService.Name, first)}, []string{"get"}, first},
+		"corrects the CA":                               {[]runtime.Object{registration(inventory, testService.Name, second)}, []string{"get", "update"}, first},
+		"leaves the CA to cert-manager":                 {[]runtime.Object{injected}, []string{"get"}, second},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newFakeHub(t)
-			if test.there != nil {
-				h = newFakeHub(t, test.there)
-			}
-			require.NoError(t, h.migration(t).ensureAPIService(t.Context(), target{service: testService, caBundle: first}))
+			h := newFakeHub(t, test.there...)
+			m := h.migration(t)
+			to := m.newAPIService()
+			to.Spec.CABundle = first
+			require.NoError(t, m.ensureAPIService(t.Context(), to))
 			var verbs []string
 			for _, action := range h.apiServices.Actions() {
 				verbs = append(verbs, action.GetVerb())
 				if deletion, ok := action.(clienttesting.DeleteActionImpl); ok {
-					assert.Equal(t, test.there.UID, *deletion.DeleteOptions.Preconditions.UID)
+					assert.EqualValues(t, "a1", *deletion.DeleteOptions.Preconditions.UID)
 				}
 			}
 			assert.Equal(t, test.verbs, verbs)
@@ -305,4 +303,23 @@ func TestPreflight_ForwardedElsewhere(t *testing.T) {
 	found, err := h.migration(t).preflight(t.Context())
 	require.NoError(t, err)
 	requireEach(t, []string{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"}, found.blockers)
+}
+
+// Priorities are those that are deployed.
+func TestAPIService_Priorities(t *testing.T) {
+	file, err := os.ReadFile("../../artifacts/deploy/base/apiservices.yaml")
+	require.NoError(t, err)
+	deployed := map[string]apiregistrationv1.APIServiceSpec{}
+	for document := range bytes.SplitSeq(file, []byte("\n---\n")) {
+		var service apiregistrationv1.APIService
+		require.NoError(t, yaml.Unmarshal(document, &service))
+		deployed[service.Name] = service.Spec
+	}
+	ours := (&Migration{}).newAPIService()
+	assert.Equal(t, deployed[ours.Name].GroupPriorityMinimum, ours.Spec.GroupPriorityMinimum)
+	assert.Equal(t, deployed[ours.Name].VersionPriority, ours.Spec.VersionPriority)
+	for name, spec := range deployed {
+		// kube-apiserver gives this number to every group of CustomResourceDefinitions.
+		assert.Greater(t, spec.GroupPriorityMinimum, int32(1000), name)
+	}
 }

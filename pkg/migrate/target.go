@@ -5,6 +5,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -27,6 +28,9 @@ import (
 )
 
 const (
+	// The places of the group among the hub's and of the version in the group, as in artifacts/deploy.
+	groupPriority   = 1200
+	versionPriority = 100
 	// caKey is where hub.ServingSecret has the certificate that verifies the server's.
 	caKey = "ca.crt"
 	// injectCA is cert-manager's annotation, by which it keeps the CA of an APIService up to date.
@@ -39,24 +43,32 @@ const (
 // ourService is the APIService that leads to clusterpass-apiserver whoever serves the inventory.
 var ourService = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 
-// target is where the APIService is to lead.
-type target struct {
-	service     ServiceReference
-	caBundle    []byte
-	annotations map[string]string
+// leadsToUs returns whether an APIService leads to the Service of clusterpass-apiserver.
+func (m *Migration) leadsToUs(service *apiregistrationv1.APIService) bool {
+	to := service.Spec.Service
+	return to != nil && to.Namespace == m.options.Service.Namespace && to.Name == m.options.Service.Name
 }
 
-// leads returns whether an APIService leads to the target's Service.
-func (t target) leads(service *apiregistrationv1.APIService) bool {
-	to := service.Spec.Service
-	return to != nil && to.Namespace == t.service.Namespace && to.Name == t.service.Name
+// newAPIService returns the APIService of the inventory as it is to be, without a CA.
+func (m *Migration) newAPIService() *apiregistrationv1.APIService {
+	to := m.options.Service
+	return &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: inventoryService},
+		Spec: apiregistrationv1.APIServiceSpec{
+			Group:                inventory.Group,
+			Version:              inventory.Version,
+			GroupPriorityMinimum: groupPriority,
+			VersionPriority:      versionPriority,
+			Service:              &apiregistrationv1.ServiceReference{Namespace: to.Namespace, Name: to.Name, Port: &to.Port},
+		},
+	}
 }
 
 // findTarget looks at what the APIService is to lead to, as far as that can be seen while the
 // CustomResourceDefinitions keep it from being ready.
 func (m *Migration) findTarget(ctx context.Context, found *findings) error {
 	service := m.options.Service
-	found.target = target{service: service}
+	found.target = m.newAPIService()
 	_, err := m.hub.Kube.CoreV1().Services(service.Namespace).Get(ctx, service.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		found.block("Service %s/%s is not there: deploy clusterpass first, see artifacts/deploy", service.Namespace, service.Name)
@@ -106,17 +118,17 @@ func (m *Migration) findCA(ctx context.Context, found *findings) error {
 	switch {
 	case m.options.CAFile != "":
 		from = m.options.CAFile
-		found.target.annotations = nil // cert-manager would put another one there
-		found.target.caBundle, err = os.ReadFile(m.options.CAFile)
-	case len(found.target.caBundle) == 0:
+		found.target.Annotations = nil // cert-manager would put another one there
+		found.target.Spec.CABundle, err = os.ReadFile(m.options.CAFile)
+	case len(found.target.Spec.CABundle) == 0:
 		from = fmt.Sprintf("Secret %s/%s", m.options.Service.Namespace, hub.ServingSecret)
-		found.target.caBundle, err = m.caOfSecret(ctx)
+		found.target.Spec.CABundle, err = m.caOfSecret(ctx)
 	}
 	if err != nil {
 		found.block("no CA for clusterpass-apiserver: %v. Give it with --ca-file", err)
 		return nil
 	}
-	if _, err := endpoint.ParseBundle(found.target.caBundle); err != nil {
+	if _, err := endpoint.ParseBundle(found.target.Spec.CABundle); err != nil {
 		found.block("no CA for clusterpass-apiserver: %s %v. Give it with --ca-file", from, err)
 	}
 	return nil
@@ -132,12 +144,12 @@ func (m *Migration) copyRegistration(ctx context.Context, found *findings) error
 	if err != nil {
 		return fmt.Errorf("looking for the APIService of clusterpass: %w", err)
 	}
-	if !found.target.leads(service) {
+	if !m.leadsToUs(service) {
 		return nil
 	}
-	found.target.caBundle = service.Spec.CABundle
+	found.target.Spec.CABundle = service.Spec.CABundle
 	if from := service.Annotations[injectCA]; from != "" {
-		found.target.annotations = map[string]string{injectCA: from}
+		found.target.Annotations = map[string]string{injectCA: from}
 	}
 	return nil
 }
@@ -151,6 +163,34 @@ func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("no %[3]s in Secret %[1]s/%[2]s", secret.Namespace, secret.Name, caKey)
 	}
 	return secret.Data[caKey], nil
+}
+
+// findAPIService finds out who has the group-version now.
+func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, inventoryService, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("looking for the APIService of the inventory: %w", err)
+	}
+	// Whatever was applied to one that kube-apiserver keeps, it is about to undo.
+	remote := err == nil && service.Spec.Service != nil && service.Labels[hub.AutomanagedLabel] == ""
+	switch {
+	case remote && !m.leadsToUs(service):
+		found.hidden = true
+		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
+			inventoryService, service.Spec.Service.Namespace, service.Spec.Service.Name)
+	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
+		found.done = true
+		found.summary = fmt.Sprintf(
+			"clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
+	case remote && len(found.live()) > 0:
+		found.hidden = true
+		found.block("APIService %s leads to clusterpass already and hides the objects that are to be moved. "+
+			"Have the hub make its own again: kubectl delete apiservice %s", inventoryService, inventoryService)
+	case !remote && len(found.kinds) == 0:
+		found.block("the hub has no CustomResourceDefinition that could be moved, and folder %s has no export. "+
+			"If a run was interrupted, give its folder with --dir; if clusterpass is only to be installed, apply artifacts/deploy", m.folder.path)
+	}
+	return nil
 }
 
 // Hub has the clients for the hub that is migrated.
@@ -170,24 +210,17 @@ type Hub struct {
 func NewHub(config *rest.Config) (*Hub, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1
-	hub := &Hub{URL: config.Host}
-	var err error
-	if hub.Kube, err = kubernetes.NewForConfig(config); err != nil {
+	h := &Hub{URL: config.Host}
+	errs := make([]error, 5)
+	h.Kube, errs[0] = kubernetes.NewForConfig(config)
+	h.CRDs, errs[1] = apiextensions.NewForConfig(config)
+	h.APIServices, errs[2] = aggregator.NewForConfig(config)
+	h.Objects, errs[3] = dynamic.NewForConfig(config)
+	h.Metadata, errs[4] = metadata.NewForConfig(config)
+	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
-	if hub.CRDs, err = apiextensions.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub's CustomResourceDefinitions: %w", err)
-	}
-	if hub.APIServices, err = aggregator.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub's APIServices: %w", err)
-	}
-	if hub.Objects, err = dynamic.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub's inventory: %w", err)
-	}
-	if hub.Metadata, err = metadata.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("client for the hub's metadata: %w", err)
-	}
 	// In memory: what kubectl keeps on disk of the hub's discovery is out of date after the migration.
-	hub.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(hub.Kube.Discovery()))
-	return hub, nil
+	h.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(h.Kube.Discovery()))
+	return h, nil
 }

@@ -109,7 +109,7 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 	_, err := clusterpass(t.Context(), append(join, "--timeout=1s")...)
 	require.ErrorContains(t, err, "is joined, but its condition ControlPlaneHealthy was not True within 1s: no controller has set it yet")
 
-	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	profiles := clusterProfiles(t)
 	for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
 		profile := testenv.Get(t, profiles, "bravelion")
 		apimeta.SetStatusCondition(&profile.Status.Conditions, metav1.Condition{
@@ -128,7 +128,7 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 // Join returns when the controller manager finds the member healthy.
 func TestJoin_HealthyMember(t *testing.T) {
 	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
-	profile := testenv.Get(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "smartfish")
+	profile := testenv.Get(t, clusterProfiles(t), "smartfish")
 	assert.True(t, apimeta.IsStatusConditionTrue(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy))
 	assert.NotEmpty(t, profile.Status.Version.Kubernetes)
 }

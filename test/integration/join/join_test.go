@@ -52,10 +52,21 @@ serviceAccountName: %s, serviceAccountNamespace: default, clusterRoles: [{name: 
 	return answer, yaml.Unmarshal([]byte(out), answer)
 }
 
-// memberClient returns a client that uses the kubeconfig of an answer.
-func memberClient(t *testing.T, answer *v1alpha1.AuthTokenRequest) kubernetes.Interface {
+// mustRequest is request where it has to go well in the end: the server learns of the Secret by a
+// watch.
+func mustRequest(t *testing.T, cluster, account, role string) (answer *v1alpha1.AuthTokenRequest) {
 	t.Helper()
-	config, err := clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig)
+	testenv.Eventually(t, func(context.Context) (err error) {
+		answer, err = request(t, cluster, account, role)
+		return err
+	})
+	return answer
+}
+
+// clientOf returns a client that uses a kubeconfig.
+func clientOf(t *testing.T, kubeconfig []byte) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	require.NoError(t, err)
 	return testenv.Kube(t, config)
 }
@@ -67,14 +78,9 @@ func TestJoin(t *testing.T) {
 		assert.Contains(t, out, "member: created serviceaccount/clusterpass in clusterpass-system\n")
 		assert.Contains(t, out, "hub: created clusterprofile.multicluster.x-k8s.io/"+name+" in default\n")
 	}
-	var answer *v1alpha1.AuthTokenRequest
 	for _, name := range []string{"bravelion", "smartfish"} {
-		// The server learns of the Secret by a watch.
-		testenv.Eventually(t, func(context.Context) (err error) {
-			answer, err = request(t, name, "work", "view")
-			return err
-		})
-		_, err := memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+		answer := mustRequest(t, name, "work", "view")
+		_, err := clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err, name)
 	}
 
@@ -86,11 +92,8 @@ func TestJoin(t *testing.T) {
 		require.NoError(t, notFound(err), "nothing is left of it")
 	})
 	t.Run("a namespace that the member does not allow is refused by it", func(t *testing.T) {
-		secret := testenv.Get(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion")
-		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
-		require.NoError(t, err)
-		us := testenv.Kube(t, config)
-		_, err = us.CoreV1().Secrets("kube-system").List(t.Context(), metav1.ListOptions{})
+		us := clientOf(t, hubSecret(t).Data[kubeconfigKey])
+		_, err := us.CoreV1().Secrets("kube-system").List(t.Context(), metav1.ListOptions{})
 		require.True(t, apierrors.IsForbidden(err), err)
 		testenv.Get(t, us.CoreV1().Secrets("clusterpass-system"), "clusterpass-credential")
 		_, err = us.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "another", metav1.GetOptions{})
@@ -141,19 +144,15 @@ func TestJoin(t *testing.T) {
 func TestUnjoin(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
 	joined(t, "bravelion")
-	var answer *v1alpha1.AuthTokenRequest
-	testenv.Eventually(t, func(context.Context) (err error) {
-		answer, err = request(t, "bravelion", "worker", "view")
-		return err
-	})
+	answer := mustRequest(t, "bravelion", "worker", "view")
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--dry-run")
 	assert.Contains(t, out, "hub: deleted authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default (client dry run)\n")
 	assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system (client dry run)\n")
-	_, err := memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	_, err := clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err, "a dry run ends no token")
 
 	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
-	_, err = memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	_, err = clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 	require.True(t, apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err), "%v", err)
 	waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 	assert.Equal(t, before, snapshots(t, shared.Bravelion))
@@ -206,10 +205,7 @@ func TestJoin_AccessProvider(t *testing.T) {
 	assert.Equal(t, "default/bravelion", asked.Cluster().String())
 	assert.Equal(t, "default/multikueue", asked.ServiceAccountNamespace+"/"+asked.ServiceAccountName)
 	assert.Equal(t, []v1alpha1.ClusterRole{{Name: "view"}}, asked.ClusterRoles)
-	testenv.Eventually(t, func(context.Context) error {
-		_, err := request(t, "bravelion", "work", "view")
-		return err // clusterpass itself goes by the other one
-	})
+	mustRequest(t, "bravelion", "work", "view") // clusterpass itself goes by the other one
 
 	for _, refused := range []struct{ args, words string }{
 		{"--consumer-service-account=other/multikueue", "which --allow-namespaces does not have"},

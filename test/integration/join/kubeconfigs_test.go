@@ -5,7 +5,6 @@ package join
 
 import (
 	"bytes"
-	"context"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -105,11 +103,7 @@ func TestJoin_BundleOfCAs(t *testing.T) {
 		assert.Equal(t, string(ca), string(provider.Cluster.CertificateAuthorityData))
 	}
 	assert.NotContains(t, string(hubSecret(t).Data[kubeconfigKey]), "PRIVATE KEY")
-	var answer *v1alpha1.AuthTokenRequest
-	testenv.Eventually(t, func(context.Context) (err error) {
-		answer, err = request(t, "bravelion", "work", "view")
-		return err
-	})
+	answer := mustRequest(t, "bravelion", "work", "view")
 	assert.Equal(t, string(ca), string(answer.Status.Cluster.CertificateAuthorityData))
 
 	t.Run("and so does the server where somebody else has written the kubeconfig", func(t *testing.T) {

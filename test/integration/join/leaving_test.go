@@ -191,10 +191,7 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 		assert.NotContains(t, hubSecret(t).Annotations, member.LeavingAnnotation)
 		setReady(t)
-		testenv.Eventually(t, func(context.Context) error {
-			_, err := request(t, "bravelion", "another", "view")
-			return err
-		})
+		mustRequest(t, "bravelion", "another", "view")
 	})
 }
 

@@ -78,7 +78,7 @@ func TestJoin_LongNames(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = memberClient(t, answer).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+			_, err = clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 			return err
 		})
 		mustClusterpass(t, "unjoin", name, "--member-context=bravelion")

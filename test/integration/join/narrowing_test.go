@@ -94,7 +94,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	// The ClusterProfile and its Secret do not tell which member it is, and the grant does.
 	forget := `{"metadata":{"annotations":{"` + member.MemberUIDAnnotation + `":null}}}`
 	testenv.Patch(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion", forget)
-	testenv.Patch(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "bravelion", forget)
+	testenv.Patch(t, clusterProfiles(t), "bravelion", forget)
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
 	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))
 	require.Error(t, accountGone(t, "stuck"))

@@ -65,10 +65,7 @@ func TestJoin_CredentialOnly(t *testing.T) {
 			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+testenv.WaitTimeout.String())...)
 			conditionAs(t, "Joined", "Accepted")
 			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
-			testenv.Eventually(t, func(context.Context) error {
-				_, err := request(t, "bravelion", "restored", "edit")
-				return err
-			})
+			mustRequest(t, "bravelion", "restored", "edit")
 			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", "--timeout="+testenv.WaitTimeout.String())
 		})
 	}

@@ -23,10 +23,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
@@ -82,10 +82,16 @@ func whoami(t *testing.T, token string) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
+// clusterProfiles returns a client for the hub's ClusterProfiles.
+func clusterProfiles(t *testing.T) inventoryclient.ClusterProfileInterface {
+	t.Helper()
+	return shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+}
+
 // profileOf returns bravelion's ClusterProfile.
 func profileOf(t *testing.T) *inventoryv1alpha1.ClusterProfile {
 	t.Helper()
-	return testenv.Get(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "bravelion")
+	return testenv.Get(t, clusterProfiles(t), "bravelion")
 }
 
 // conditionAs waits until a condition of bravelion has a reason, and returns it.
@@ -105,10 +111,7 @@ func conditionAs(t *testing.T, conditionType, reason string) *metav1.Condition {
 // The credential for a member is renewed.
 func TestRotation(t *testing.T) {
 	joined(t, "bravelion")
-	testenv.Eventually(t, func(context.Context) error {
-		_, err := request(t, "bravelion", "work", "view")
-		return err
-	})
+	mustRequest(t, "bravelion", "work", "view")
 	secret, old := aged(t, -90*time.Minute, 3*time.Minute)
 	before := profileOf(t)
 	changes, err := shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Watch(t.Context(), metav1.ListOptions{
@@ -186,9 +189,7 @@ func TestRotation(t *testing.T) {
 func TestRotation_HubShutOut(t *testing.T) {
 	joined(t, "bravelion", "--allow-rules")
 	admin := shared.Bravelion.Kube(t)
-	hub, err := clientcmd.RESTConfigFromKubeConfig(hubSecret(t).Data[kubeconfigKey])
-	require.NoError(t, err)
-	unbound, err := testenv.Kube(t, hub).CoreV1().ServiceAccounts("clusterpass-system").CreateToken(t.Context(), "clusterpass",
+	unbound, err := clientOf(t, hubSecret(t).Data[kubeconfigKey]).CoreV1().ServiceAccounts("clusterpass-system").CreateToken(t.Context(), "clusterpass",
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(7 * 24 * 3600))}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = whoami(t, unbound.Status.Token)

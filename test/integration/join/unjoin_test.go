@@ -14,11 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -27,7 +26,7 @@ func TestUnjoin_HalfIsGone(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
 	for name, remove := range map[string]func() error{
 		"the ClusterProfile": func() error {
-			return shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default").Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
+			return clusterProfiles(t).Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
 		},
 		"the Secret on the hub": func() error {
 			return shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{})
@@ -50,11 +49,7 @@ func TestUnjoin_HalfIsGone(t *testing.T) {
 func TestUnjoin_AbandonMember(t *testing.T) {
 	before := snapshot(t, shared.Hub)
 	joined(t, "bravelion")
-	var answer *v1alpha1.AuthTokenRequest
-	testenv.Eventually(t, func(context.Context) (err error) {
-		answer, err = request(t, "bravelion", "lost", "view")
-		return err
-	})
+	answer := mustRequest(t, "bravelion", "lost", "view")
 	require.NoError(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{}))
 
 	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--timeout=2s")
@@ -94,10 +89,7 @@ func TestUnjoin_AbandonMember(t *testing.T) {
 func TestUnjoin_Hub(t *testing.T) {
 	before := snapshot(t, shared.Hub)
 	mustClusterpass(t, "join", "self", "--member-context=hub", "--wait=false")
-	testenv.Eventually(t, func(context.Context) error {
-		_, err := request(t, "self", "work", "view")
-		return err
-	})
+	mustRequest(t, "self", "work", "view")
 	mustClusterpass(t, "unjoin", "self", "--member-context=hub")
 	assert.Equal(t, before, snapshot(t, shared.Hub), "clusterpass-system above all")
 }
@@ -106,13 +98,12 @@ func TestUnjoin_Hub(t *testing.T) {
 func TestUnjoin_AccountOfTwo(t *testing.T) {
 	joined(t, "bravelion")
 	secrets := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system")
-	joinedSecret := testenv.Get(t, secrets, "member-default-bravelion")
 	byHand := testenv.Create(t, secrets, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "by-hand", Labels: map[string]string{"clusterpass.dev/member-kubeconfig": "true"},
 			Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/by-hand"},
 		},
-		Data: joinedSecret.Data,
+		Data: hubSecret(t).Data,
 	})
 	t.Cleanup(func() { _ = secrets.Delete(context.WithoutCancel(t.Context()), "by-hand", metav1.DeleteOptions{}) })
 	before := snapshot(t, shared.Bravelion)
@@ -121,9 +112,7 @@ func TestUnjoin_AccountOfTwo(t *testing.T) {
 	assert.Contains(t, out, "hub: deleted secret/member-default-bravelion in clusterpass-system\n")
 	assert.Contains(t, out, "member: left as it is; ClusterProfile default/by-hand needs it")
 	assert.Equal(t, before, snapshot(t, shared.Bravelion))
-	config, err := clientcmd.RESTConfigFromKubeConfig(byHand.Data["kubeconfig"])
-	require.NoError(t, err)
-	_, err = testenv.Kube(t, config).CoreV1().ServiceAccounts("default").List(t.Context(), metav1.ListOptions{})
+	_, err := clientOf(t, byHand.Data[kubeconfigKey]).CoreV1().ServiceAccounts("default").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err, "the other one's credential works")
 
 	t.Run("and takes it away when nobody needs it any more", func(t *testing.T) {
@@ -164,16 +153,14 @@ func logged(t *testing.T, do func()) string {
 func TestJoin_LogsNoToken(t *testing.T) {
 	log := logged(t, func() { joined(t, "bravelion") })
 	require.Contains(t, log, "/api/v1/namespaces/clusterpass-system/serviceaccounts/clusterpass/token", "the call is logged")
-	secret := testenv.Get(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion")
+	token := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
 	log += logged(t, func() {
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 		mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 	})
-	config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["kubeconfig"])
-	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(file, []byte(log), 0o600))
-	found, err := testenv.FindTokens([]string{config.BearerToken}, []string{file})
+	found, err := testenv.FindTokens([]string{token}, []string{file})
 	require.NoError(t, err)
 	assert.Empty(t, found)
 }

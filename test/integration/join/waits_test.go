@@ -56,7 +56,7 @@ func TestJoin_ServerAway(t *testing.T) {
 		require.Fail(t, "join has ended", "%v", err)
 	}
 
-	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	profiles := clusterProfiles(t)
 	require.NoError(t, shared.Server.Kill())
 	var away time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {

@@ -58,12 +58,18 @@ func newHub(t *testing.T) (c clients, port int32) {
 	t.Helper()
 	c = newClients(t)
 	t.Cleanup(func() { c.clean(context.WithoutCancel(t.Context()), t) })
+	c.createCRDs(t)
+	return c, c.startServer(t)
+}
+
+// createCRDs creates upstream's CustomResourceDefinitions.
+func (c clients) createCRDs(t *testing.T) {
+	t.Helper()
 	definitions, err := crd.Load(t.Context())
 	require.NoError(t, err)
 	for _, definition := range definitions {
 		c.createCRD(t, definition)
 	}
-	return c, c.startServer(t)
 }
 
 // startServer runs the server as deployed on a hub with the definitions: only its own group is

@@ -22,7 +22,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"clusterpass.dev/hack/openapi-inventory/crd"
 	"clusterpass.dev/pkg/migrate"
 	"clusterpass.dev/test/testenv"
 )
@@ -68,15 +67,19 @@ import +would create 3 ClusterProfiles and 2 PlacementDecisions where they are m
 $`, a.out.String())
 }
 
+// requireWords makes sure that an error has all words.
+func requireWords(t *testing.T, err error, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		require.ErrorContains(t, err, word)
+	}
+}
+
 // requireRefused runs a and makes sure that it names all words and changes nothing.
 func (c clients) requireRefused(t *testing.T, a *attempt, words ...string) {
 	t.Helper()
 	before := c.versions(t)
-	err := a.run(t)
-	require.Error(t, err)
-	for _, word := range append(words, "This run has changed nothing on the hub") {
-		require.ErrorContains(t, err, word)
-	}
+	requireWords(t, a.run(t), append(words, "This run has changed nothing on the hub")...)
 	assert.Empty(t, cmp.Diff(before, c.versions(t)))
 	assert.NoDirExists(t, a.options.Dir)
 }
@@ -260,10 +263,7 @@ func TestMigrate_NotConfirmed(t *testing.T) {
 			testenv.Patch(t, profiles, "cluster-00", patch)
 			require.NoError(t, profiles.Delete(t.Context(), "cluster-02", metav1.DeleteOptions{}))
 		}}
-		err := next.run(t)
-		for _, word := range []string{"/added is new", "/cluster-00 has changed", "/cluster-02 is gone", "This run has changed nothing on the hub"} {
-			require.ErrorContains(t, err, word)
-		}
+		requireWords(t, next.run(t), "/added is new", "/cluster-00 has changed", "/cluster-02 is gone", "This run has changed nothing on the hub")
 		c.requireCRDs(t)
 	})
 	t.Run("the next run takes that along", func(t *testing.T) {
@@ -318,10 +318,7 @@ func TestMigrate_Finalizers(t *testing.T) {
 	before := c.list(t)
 	a := newAttempt(t, port)
 	a.options.Timeout = 2 * time.Second
-	err := a.run(t)
-	for _, word := range []string{"default/held (finalizers: example.com/detach)", "CustomResourceDefinitions are being removed", a.options.Dir} {
-		require.ErrorContains(t, err, word)
-	}
+	requireWords(t, a.run(t), "default/held (finalizers: example.com/detach)", "CustomResourceDefinitions are being removed", a.options.Dir)
 	assert.Contains(t, a.errOut.String(), "Warning: 1 ClusterProfile with finalizers: default/held (example.com/detach)")
 
 	c.setFinalizers(t, "held")
@@ -340,15 +337,8 @@ func TestMigrate_DefinitionBack(t *testing.T) {
 	a := newAttempt(t, port)
 	require.ErrorIs(t, a.endsAfter(migrate.StepRemove).run(t), context.Canceled)
 
-	definitions, err := crd.Load(t.Context())
-	require.NoError(t, err)
-	for _, definition := range definitions {
-		c.createCRD(t, definition)
-	}
-	err = a.again().run(t)
-	for _, word := range []string{profilesCRD, decisionsCRD, "is not the one that was exported", "This run has changed nothing on the hub"} {
-		require.ErrorContains(t, err, word)
-	}
+	c.createCRDs(t)
+	requireWords(t, a.again().run(t), profilesCRD, decisionsCRD, "is not the one that was exported", "This run has changed nothing on the hub")
 	c.requireCRDs(t)
 	deleteCRD(t, c, profilesCRD)
 	deleteCRD(t, c, decisionsCRD)
