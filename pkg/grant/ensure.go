@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,8 +37,9 @@ type Bound struct {
 type Ensured struct {
 	Bound
 
-	// Probes are what a new token can be tried with.
-	Probes *Probes
+	// Probes are access reviews, one for each role, that a token of the grant passes once the
+	// member's authoriser knows the bindings.
+	Probes []authorizationv1.SelfSubjectAccessReviewSpec
 	// AccountFound says that the ServiceAccount was there already.
 	AccountFound bool
 	// Changed says whether the member lacked anything, or had it otherwise.
@@ -46,11 +49,11 @@ type Ensured struct {
 // worker is one call of Ensure.
 type worker struct {
 	*Keeper
-	probes  Probes
 	fence   fence
 	changed atomic.Bool
-	// created says that the ServiceAccount was missing.
-	created bool
+	// mu guards probes: several roles are ensured at once.
+	mu     sync.Mutex
+	probes []authorizationv1.SelfSubjectAccessReviewSpec
 }
 
 // Ensure makes the member have all that the grant names, and nothing that only an
@@ -62,7 +65,7 @@ type worker struct {
 // An object of one of these names that is not the grant's is a *RefusedError, and is not touched.
 func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	w := &worker{Keeper: k, fence: newFence(k.Clock, k.Grant)}
-	account, err := w.ensureServiceAccount(ctx)
+	account, created, err := w.ensureServiceAccount(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +79,8 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	if err := w.eachRole(ctx, w.ensureRole); err != nil {
 		return nil, err
 	}
-	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: &w.probes, AccountFound: !w.created,
-		Changed: w.changed.Load()}, nil
+	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: w.probes, AccountFound: !created,
+		Changed: created || w.changed.Load()}, nil
 }
 
 // CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
@@ -87,11 +90,8 @@ func (k *Keeper) CheckAccount(ctx context.Context) error {
 	account := k.Grant.Spec.ServiceAccount
 	found, err := k.Client.CoreV1().ServiceAccounts(account.Namespace).Get(ctx, account.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		leftovers, err := k.leftovers(ctx)
-		if err != nil {
-			return err
-		}
-		return k.checkLeftovers(leftovers)
+		_, err := k.leftovers(ctx)
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("service account: %w", err)
@@ -112,38 +112,25 @@ func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
 	return nil
 }
 
-// ensureServiceAccount returns the ServiceAccount, created where it was missing.
-func (w *worker) ensureServiceAccount(ctx context.Context) (*corev1.ServiceAccount, error) {
-	accounts := w.Client.CoreV1().ServiceAccounts(w.Grant.Spec.ServiceAccount.Namespace)
-	account, err := accounts.Get(ctx, w.Grant.Spec.ServiceAccount.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		account, err = w.createServiceAccount(ctx)
-		if apierrors.IsAlreadyExists(err) {
-			account, err = accounts.Get(ctx, w.Grant.Spec.ServiceAccount.Name, metav1.GetOptions{})
+// ensureServiceAccount returns the ServiceAccount, and whether it was missing and has been created.
+// It creates none while a binding waits for one of its name.
+func (w *worker) ensureServiceAccount(ctx context.Context) (account *corev1.ServiceAccount, created bool, err error) {
+	want := &corev1.ServiceAccount{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, w.Grant.Spec.ServiceAccount.Name)}
+	accounts := w.Client.CoreV1().ServiceAccounts(want.Namespace)
+	account, created, err = foundOrCreated(ctx, accounts, want.Name, func() (account *corev1.ServiceAccount, err error) {
+		if err := w.clearLeftovers(ctx); err != nil {
+			return nil, err
 		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("service account: %w", err)
-	}
-	return account, w.checkAccount(account)
-}
-
-// createServiceAccount creates the ServiceAccount, after making sure that no
-// binding waits for one of its name.
-func (w *worker) createServiceAccount(ctx context.Context) (created *corev1.ServiceAccount, err error) {
-	account := &corev1.ServiceAccount{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, w.Grant.Spec.ServiceAccount.Name)}
-	if err := w.clearLeftovers(ctx); err != nil {
-		return nil, err
-	}
-	err = w.inNamespace(ctx, account.Namespace, func() error {
-		created, err = w.Client.CoreV1().ServiceAccounts(account.Namespace).Create(ctx, account, metav1.CreateOptions{})
-		return err
+		err = w.inNamespace(ctx, want.Namespace, func() error {
+			account, err = accounts.Create(ctx, want, metav1.CreateOptions{})
+			return err
+		})
+		return account, err
 	})
-	if err == nil {
-		w.created = true
-		w.changed.Store(true)
+	if err != nil {
+		return nil, false, fmt.Errorf("service account: %w", err)
 	}
-	return created, err
+	return account, created, w.checkAccount(account)
 }
 
 // inNamespace does something in a namespace of the member, after creating the
@@ -167,10 +154,13 @@ func (w *worker) inNamespace(ctx context.Context, name string, do func() error) 
 // that the member's garbage collector leaves no Secret without an account.
 func (w *worker) ensureSecret(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
 	want := &corev1.Secret{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, SecretName(w.Grant.UID)), Type: SecretType}
-	want.Annotations[AnnotationGeneration] = w.generation()
+	want.Annotations[AnnotationGeneration] = strconv.FormatInt(w.Grant.Generation, 10)
 	want.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: kindServiceAccount, Name: account.Name, UID: account.UID}}
 	secret, err := ensureOwned(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
-		generation := generationOf(found)
+		generation, err := strconv.ParseInt(found.Annotations[AnnotationGeneration], 10, 64)
+		if err != nil {
+			generation = 0 // It does not say, and is replaced.
+		}
 		switch {
 		case generation > w.Grant.Generation:
 			return keep, w.refuse("grant %s has been changed meanwhile; try again", w.Grant.Name)
@@ -185,24 +175,10 @@ func (w *worker) ensureSecret(ctx context.Context, account *corev1.ServiceAccoun
 	return secret, err
 }
 
-// generationOf returns the generation of the grant that a Secret is for, or 0 where it does not
-// say.
-func generationOf(secret *corev1.Secret) int64 {
-	generation, err := strconv.ParseInt(secret.Annotations[AnnotationGeneration], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return generation
-}
-
 // isNamespaceMissing tells a missing namespace from a missing object.
 func isNamespaceMissing(err error) bool {
-	var status apierrors.APIStatus
-	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
-		return false
-	}
-	details := status.Status().Details
-	return details != nil && details.Kind == "namespaces"
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"
 }
 
 // Store reads the grants of the hub.

@@ -124,12 +124,12 @@ func TestValidAuditID(t *testing.T) {
 	}
 }
 
-func TestOwns(t *testing.T) {
+func TestKeeper_Owns(t *testing.T) {
 	labels := func(managedBy, hub, grant string) map[string]string {
 		return map[string]string{LabelManagedBy: managedBy, LabelHubID: hub, LabelGrantUID: grant}
 	}
 	for name, test := range map[string]struct {
-		uid    string
+		uid    types.UID
 		labels map[string]string
 		want   bool
 	}{
@@ -144,11 +144,8 @@ func TestOwns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := testGrant()
-			g.UID = ""
-			if test.uid != "" {
-				g.UID = testGrant().UID
-			}
-			assert.Equal(t, test.want, Owns("hub", g.UID, &metav1.ObjectMeta{Labels: test.labels}))
+			g.UID = test.uid
+			assert.Equal(t, test.want, NewKeeper("hub", g, nil, nil).owns(&metav1.ObjectMeta{Labels: test.labels}))
 		})
 	}
 }

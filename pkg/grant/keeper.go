@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,7 +84,7 @@ func (k *Keeper) meta(namespace, name string) metav1.ObjectMeta {
 			LabelManagedBy: ManagedBy,
 		},
 		Annotations: map[string]string{
-			AnnotationGrant:          types.NamespacedName{Namespace: k.Grant.Namespace, Name: k.Grant.Name}.String(),
+			AnnotationGrant:          k.Grant.Namespace + "/" + k.Grant.Name,
 			AnnotationClusterProfile: Cluster(k.Grant).String(),
 		},
 	}
@@ -95,9 +94,17 @@ func (k *Keeper) meta(namespace, name string) metav1.ObjectMeta {
 	return m
 }
 
-func (k *Keeper) owns(object metav1.Object) bool { return Owns(k.HubID, k.Grant.UID, object) }
+// owns returns whether an object on the member belongs to the grant. A grant that is not stored yet
+// has no UID and owns nothing.
+func (k *Keeper) owns(object metav1.Object) bool {
+	return k.Grant.UID != "" && object.GetLabels()[LabelGrantUID] == string(k.Grant.UID) && k.isOfHub(object)
+}
 
-func (k *Keeper) generation() string { return strconv.FormatInt(k.Grant.Generation, 10) }
+// isOfHub returns whether clusterpass made an object on the member for this hub.
+func (k *Keeper) isOfHub(object metav1.Object) bool {
+	labels := object.GetLabels()
+	return labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == k.HubID
+}
 
 // subjects returns the ServiceAccount as the subject of a binding.
 func (k *Keeper) subjects() []rbacv1.Subject {

@@ -84,41 +84,56 @@ const (
 	replace
 )
 
-// ensureOwned returns the object of the grant that want describes, created where it is
-// missing. One that is there is mended: mend changes what it finds and says what
-// that takes. One of that name that is not the grant's is a *RefusedError and is not touched.
-func ensureOwned[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
-	found, err := api.Get(ctx, want.GetName(), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		found, err = api.Create(ctx, want, metav1.CreateOptions{})
-		if !apierrors.IsAlreadyExists(err) {
-			w.changed.Store(true)
-			return found, err
-		}
-		found, err = api.Get(ctx, want.GetName(), metav1.GetOptions{})
+// foundOrCreated returns the object called name, created where it is missing, and whether create has
+// done so. Somebody else may create it at the same time.
+func foundOrCreated[T metav1.Object](
+	ctx context.Context, api objects[T], name string, create func() (T, error),
+) (object T, created bool, err error) {
+	object, err = api.Get(ctx, name, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return object, false, err
 	}
-	if err != nil {
+	object, err = create()
+	if apierrors.IsAlreadyExists(err) {
+		object, err = api.Get(ctx, name, metav1.GetOptions{})
+		return object, false, err
+	}
+	return object, err == nil, err
+}
+
+// ensureOwned returns the object of the grant that want describes, created where it is missing. One
+// that is there is mended: mend changes what it finds and says what that takes. One of that name
+// that is not the grant's is a *RefusedError and is not touched. What is new waits for the fence.
+func ensureOwned[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
+	create := func() (T, error) {
+		if err := w.fence.wait(ctx); err != nil {
+			return want, err
+		}
+		return api.Create(ctx, want, metav1.CreateOptions{})
+	}
+	found, created, err := foundOrCreated(ctx, api, want.GetName(), create)
+	if created {
+		w.changed.Store(true)
+	}
+	if created || err != nil {
 		return found, err
 	}
 	if !w.owns(found) {
 		return found, w.refuse("%T %s exists and is not this grant's", want, want.GetName())
 	}
 	needed, err := mend(found)
-	if err != nil {
+	if err != nil || needed == keep {
 		return found, err
 	}
-	if needed != keep {
-		w.changed.Store(true)
-	}
-	switch needed {
-	case update:
-		return api.Update(ctx, found, metav1.UpdateOptions{})
-	case replace:
+	w.changed.Store(true)
+	if needed == replace {
 		if err := deleteExactly(ctx, found, api.Delete); err != nil {
 			return found, err
 		}
-		return api.Create(ctx, want, metav1.CreateOptions{})
-	default:
-		return found, nil
+		return create()
 	}
+	if err := w.fence.wait(ctx); err != nil {
+		return found, err
+	}
+	return api.Update(ctx, found, metav1.UpdateOptions{})
 }

@@ -56,9 +56,12 @@ func (r Role) String() string {
 	return r.Namespace + "/" + r.Name
 }
 
-// On returns the role as the member has it for the grant with that UID, without its Rules.
+// On returns the role by the name that it has on the member for the grant with that UID.
 func (r Role) On(uid types.UID) Role {
-	return Role{Kind: r.Kind, Namespace: r.Namespace, Name: RoleName(uid, r.Name, r.Rules)}
+	if !r.Exists() {
+		r.Name = BindingName(uid, r.Name)
+	}
+	return r
 }
 
 func (r Role) bindingKind() string { return r.Kind + "Binding" }
@@ -79,7 +82,7 @@ func (w *worker) ensureRole(ctx context.Context, role Role) error {
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", role.Kind, role, err)
 	}
-	w.probes.add(role.Namespace, rules)
+	w.addProbe(role.Namespace, rules)
 	if err := w.ensureBinding(ctx, role); err != nil {
 		return fmt.Errorf("%s of %s: %w", role.bindingKind(), role, err)
 	}
@@ -94,57 +97,50 @@ func (w *worker) ensureRules(ctx context.Context, role Role) ([]rbacv1.PolicyRul
 	case role.Exists():
 		return w.existingRole(ctx, role)
 	case role.OfCluster():
-		api := fenced[*rbacv1.ClusterRole]{rbac.ClusterRoles(), &w.fence}
-		_, err := ensureOwned(ctx, w, api, w.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
-			if found.AggregationRule == nil && equality.Semantic.DeepEqual(found.Rules, role.Rules) {
-				return keep, nil
-			}
-			found.Rules, found.AggregationRule = role.Rules, nil
-			return update, nil
+		_, err := ensureOwned(ctx, w, rbac.ClusterRoles(), w.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
+			return max(restore(&found.Rules, role.Rules), restore(&found.AggregationRule, nil)), nil
 		})
 		return role.Rules, err
 	}
-	api := fenced[*rbacv1.Role]{rbac.Roles(role.Namespace), &w.fence}
 	return role.Rules, w.inNamespace(ctx, role.Namespace, func() error {
-		_, err := ensureOwned(ctx, w, api, w.role(role), func(found *rbacv1.Role) (repair, error) {
-			if equality.Semantic.DeepEqual(found.Rules, role.Rules) {
-				return keep, nil
-			}
-			found.Rules = role.Rules
-			return update, nil
+		_, err := ensureOwned(ctx, w, rbac.Roles(role.Namespace), w.role(role), func(found *rbacv1.Role) (repair, error) {
+			return restore(&found.Rules, role.Rules), nil
 		})
 		return err
 	})
+}
+
+// restore gives a field of an object that was found the value that it should have.
+func restore[T any](found *T, want T) repair {
+	if equality.Semantic.DeepEqual(*found, want) {
+		return keep
+	}
+	*found = want
+	return update
 }
 
 // ensureBinding makes the member have the binding for a role of the grant.
-func (w *worker) ensureBinding(ctx context.Context, role Role) (err error) {
+func (w *worker) ensureBinding(ctx context.Context, role Role) error {
 	rbac := w.Client.RbacV1()
+	// The role that a binding refers to cannot be changed: one with another role is replaced.
+	mendBinding := func(found *[]rbacv1.Subject, to rbacv1.RoleRef) (repair, error) {
+		if to != w.roleRef(role) {
+			return replace, nil
+		}
+		return restore(found, w.subjects()), nil
+	}
 	if role.OfCluster() {
-		want, api := w.clusterRoleBinding(role), fenced[*rbacv1.ClusterRoleBinding]{rbac.ClusterRoleBindings(), &w.fence}
-		_, err = ensureOwned(ctx, w, api, want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
-			return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
+		api, want := rbac.ClusterRoleBindings(), w.clusterRoleBinding(role)
+		_, err := ensureOwned(ctx, w, api, want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
+			return mendBinding(&found.Subjects, found.RoleRef)
 		})
 		return err
 	}
-	want, api := w.roleBinding(role), fenced[*rbacv1.RoleBinding]{rbac.RoleBindings(role.Namespace), &w.fence}
-	_, err = ensureOwned(ctx, w, api, want, func(found *rbacv1.RoleBinding) (repair, error) {
-		return mendBinding(&found.Subjects, want.Subjects, found.RoleRef, want.RoleRef), nil
+	api, want := rbac.RoleBindings(role.Namespace), w.roleBinding(role)
+	_, err := ensureOwned(ctx, w, api, want, func(found *rbacv1.RoleBinding) (repair, error) {
+		return mendBinding(&found.Subjects, found.RoleRef)
 	})
 	return err
-}
-
-// mendBinding gives a binding that was found its subjects back. The role that a
-// binding refers to cannot be changed: one with another role is replaced.
-func mendBinding(found *[]rbacv1.Subject, subjects []rbacv1.Subject, foundRole, role rbacv1.RoleRef) repair {
-	switch {
-	case foundRole != role:
-		return replace
-	case equality.Semantic.DeepEqual(*found, subjects):
-		return keep
-	}
-	*found = subjects
-	return update
 }
 
 // CheckRoles returns a *RefusedError where a role that the grant names as existing does

@@ -141,7 +141,7 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 		case o.Kind == kindServiceAccount:
 			accounts = append(accounts, o)
 		default:
-			if err := j.removeOrphan(ctx, hubID, o); err != nil {
+			if err := j.removeOrphan(ctx, o); err != nil {
 				return err
 			}
 		}
@@ -168,20 +168,20 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 		}
 	}
 	for _, o := range accounts {
-		if err := j.removeOrphan(ctx, hubID, o); err != nil {
+		if err := j.removeOrphan(ctx, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *joiner) removeOrphan(ctx context.Context, hubID string, o grant.Object) error {
+func (j *joiner) removeOrphan(ctx context.Context, o grant.Object) error {
 	what := o.Kind + " " + o.Name + " of a grant that is gone"
 	if o.Namespace != "" {
 		what = o.Kind + " " + o.Name + " in " + o.Namespace + " of a grant that is gone"
 	}
 	if j.DryRun == DryRunNone {
-		if err := grant.RemoveExactly(ctx, j.member.kube, hubID, o); err != nil {
+		if err := grant.RemoveExactly(ctx, j.member.kube, o); err != nil {
 			return j.member.failed("delete", what, err)
 		}
 	}

@@ -162,7 +162,7 @@ func (t *task) runCold(ctx context.Context, expiration int64) (*clusterpassv1alp
 	if err != nil {
 		return nil, nil, t.memberError(err, "issue the token")
 	}
-	t.waitUsable(ctx, g, token, ready.Probes.All())
+	t.waitUsable(ctx, g, token, ready.Probes)
 	t.verified.Add(keyOf(g), ready.Bound, verifiedTTL)
 	return g, token, nil
 }
