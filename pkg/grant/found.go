@@ -200,7 +200,7 @@ func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 	expect(kindServiceAccount, account.Namespace, account.Name, nil)
 	for _, role := range rolesOf(g) {
 		name := BindingName(g.UID, role.Name)
-		expect(role.bindingKind(), role.Namespace, name, func(o Object) bool {
+		expect(role.Kind+"Binding", role.Namespace, name, func(o Object) bool {
 			return o.roleRef == k.roleRef(role) && equality.Semantic.DeepEqual(o.subjects, k.subjects())
 		})
 		if !role.Exists() {

@@ -163,9 +163,9 @@ func Selector(hubID string) string {
 	return LabelManagedBy + "=" + ManagedBy + "," + LabelHubID + "=" + hubID
 }
 
-// ValidAuditID returns id if it is a UUID, as the API server generates it, and else "". Clients can
+// validAuditID returns id if it is a UUID, as the API server generates it, and else "". Clients can
 // choose the Audit-ID header, and so this value.
-func ValidAuditID(id string) string {
+func validAuditID(id string) string {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
 		return ""

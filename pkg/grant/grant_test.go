@@ -110,7 +110,7 @@ func TestObjects(t *testing.T) {
 	assert.Equal(t, append(want, left), AllObjects(g), "with what an update has left")
 }
 
-func TestValidAuditID(t *testing.T) {
+func TestKeeper_AuditID(t *testing.T) {
 	const id = "8c1f7f5e-8e3f-4c0b-9d3c-2f2c8a3b5d11"
 	for given, want := range map[string]string{
 		id:                     id,
@@ -120,7 +120,7 @@ func TestValidAuditID(t *testing.T) {
 		"urn:uuid:" + id:       id,
 		"not-a-uuid-but-short": "",
 	} {
-		assert.Equal(t, want, ValidAuditID(given), given)
+		assert.Equal(t, want, (&Keeper{Grant: testGrant(), AuditID: given}).meta("", "x").Annotations[AnnotationAuditID], given)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestKeeper_Owns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := testGrant()
 			g.UID = test.uid
-			assert.Equal(t, test.want, NewKeeper("hub", g, nil, nil).owns(&metav1.ObjectMeta{Labels: test.labels}))
+			assert.Equal(t, test.want, (&Keeper{HubID: "hub", Grant: g}).owns(&metav1.ObjectMeta{Labels: test.labels}))
 		})
 	}
 }

@@ -77,7 +77,7 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 	if err != nil {
 		return nil, err
 	}
-	k := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{})
+	k := &grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}
 	of := g.Spec.ServiceAccount
 	account, err := j.member.kube.CoreV1().ServiceAccounts(of.Namespace).Get(ctx, of.Name, metav1.GetOptions{})
 	switch {
@@ -156,7 +156,7 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 		for _, o := range accounts {
 			g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
 			g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: o.Namespace, Name: o.Name}
-			if err := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{}).EndTokens(ctx); err != nil {
+			if err := (&grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}).EndTokens(ctx); err != nil {
 				return j.member.failed("delete", "the secret of serviceaccount/"+o.Name+" in "+o.Namespace, err)
 			}
 		}

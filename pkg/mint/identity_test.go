@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -107,10 +107,8 @@ func newIdentityFixture(to *cluster) *identityFixture {
 	profile := to.Profile()
 	f := &identityFixture{hub: &laggingHub{cached: profile, stored: profile}, grants: &keptGrants{}, members: &redirected{to: to}}
 	f.Minter = New(Config{
-		HubID: "hub", Profiles: f.hub, Members: f.members, Grants: f.grants, MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
-		Authorizer: authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-			return authorizer.DecisionAllow, "", nil
-		}),
+		HubID: "hub", Profiles: f.hub, Members: f.members, Grants: f.grants, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+		MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
 	})
 	return f
 }
