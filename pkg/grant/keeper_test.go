@@ -58,9 +58,7 @@ func TestKeeper_Confirm(t *testing.T) {
 			})
 			require.ErrorIs(t, err, test.err)
 			assert.Equal(t, test.current, now != nil)
-			found, err := grant.List(t.Context(), client, "hub")
-			require.NoError(t, err)
-			assert.Equal(t, test.left, kinds(found))
+			assert.Equal(t, test.left, kinds(list(t, client, "hub")))
 		})
 	}
 }

@@ -73,12 +73,7 @@ func (m *emptyMember) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *emptyMember) kubeconfig(t *testing.T) []byte {
 	t.Helper()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw})
-	data, err := json.Marshal(clientcmdv1.Config{
-		APIVersion: "v1", Kind: "Config", CurrentContext: "c",
-		Clusters:  []clientcmdv1.NamedCluster{{Name: "c", Cluster: clientcmdv1.Cluster{Server: m.URL, CertificateAuthorityData: ca}}},
-		AuthInfos: []clientcmdv1.NamedAuthInfo{{Name: "u", AuthInfo: clientcmdv1.AuthInfo{Token: "t"}}},
-		Contexts:  []clientcmdv1.NamedContext{{Name: "c", Context: clientcmdv1.Context{Cluster: "c", AuthInfo: "u"}}},
-	})
+	data, err := kubeconfig(stored(asIs), clientcmdv1.Cluster{Server: m.URL, CertificateAuthorityData: ca}, "t")
 	require.NoError(t, err)
 	return data
 }
