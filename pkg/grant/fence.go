@@ -7,7 +7,6 @@ import (
 	"context"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -40,8 +39,8 @@ func IsChanging(g *v1alpha1.AuthTokenGrant) bool {
 	return g.Generation > 1 && g.Status.ObservedGeneration < g.Generation
 }
 
-// secretSeen notes that the Secret on the member is that of the new generation, so
-// that no token of the one before is bound to it.
+// secretSeen notes that the Secret on the member is that of the new generation, so that no token of
+// the one before is bound to it. Before that, nothing waits: not the Secret itself.
 func (f *fence) secretSeen() { f.until = f.clock.Now().Add(TokenCacheTTL) }
 
 // wait returns once no token of an earlier generation is accepted any more.
@@ -58,26 +57,4 @@ func (f *fence) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// fenced are objects that give rights: what is new in them waits behind a fence.
-type fenced[T metav1.Object] struct {
-	objects[T]
-	fence *fence
-}
-
-// Create waits, and creates the object.
-func (f fenced[T]) Create(ctx context.Context, object T, opts metav1.CreateOptions) (T, error) {
-	if err := f.fence.wait(ctx); err != nil {
-		return object, err
-	}
-	return f.objects.Create(ctx, object, opts)
-}
-
-// Update waits, and updates the object.
-func (f fenced[T]) Update(ctx context.Context, object T, opts metav1.UpdateOptions) (T, error) {
-	if err := f.fence.wait(ctx); err != nil {
-		return object, err
-	}
-	return f.objects.Update(ctx, object, opts)
 }

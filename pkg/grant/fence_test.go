@@ -53,7 +53,7 @@ func TestFence_Wait(t *testing.T) {
 	}
 }
 
-func TestProbes(t *testing.T) {
+func TestWorker_AddProbe(t *testing.T) {
 	resource := func(a authorizationv1.ResourceAttributes) []authorizationv1.SelfSubjectAccessReviewSpec {
 		return []authorizationv1.SelfSubjectAccessReviewSpec{{ResourceAttributes: &a}}
 	}
@@ -89,9 +89,9 @@ func TestProbes(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			var p Probes
-			p.add(test.namespace, test.rules)
-			assert.Equal(t, test.want, p.All())
+			var w worker
+			w.addProbe(test.namespace, test.rules)
+			assert.Equal(t, test.want, w.probes)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -89,13 +90,7 @@ type encoded[T any] interface {
 // list adds to f all objects of a kind that the grants of a hub have.
 func list[T any, P encoded[T]](ctx context.Context, f *Found, hubID string, client rest.Interface, kind string) error {
 	options := metav1.ListOptions{LabelSelector: Selector(hubID)}
-	err := paged.Each(ctx, client, resourceOf(kind), options, func(item []byte) error {
-		o := P(new(T))
-		if err := o.Unmarshal(item); err != nil {
-			return err
-		}
-		return f.add(kind, o, len(item))
-	})
+	err := each[T, P](ctx, client, kind, options, func(o P, size int) error { return f.add(kind, o, size) })
 	switch {
 	case apierrors.IsForbidden(err):
 		f.unread[kind] = err
@@ -105,8 +100,18 @@ func list[T any, P encoded[T]](ctx context.Context, f *Found, hubID string, clie
 	return nil
 }
 
-// resourceOf returns the resource of a kind that grants own.
-func resourceOf(kind string) string { return strings.ToLower(kind) + "s" }
+// each calls do for each object of a kind that grants own, with its size in bytes as it was sent.
+func each[T any, P encoded[T]](
+	ctx context.Context, client rest.Interface, kind string, options metav1.ListOptions, do func(object P, size int) error,
+) error {
+	return paged.Each(ctx, client, strings.ToLower(kind)+"s", options, func(item []byte) error {
+		object := P(new(T))
+		if err := object.Unmarshal(item); err != nil {
+			return err
+		}
+		return do(object, len(item))
+	})
+}
 
 // add adds an object that was sent in size bytes.
 func (f *Found) add(kind string, o metav1.Object, size int) error {
@@ -144,23 +149,14 @@ func hasUsualNames(o metav1.Object) bool {
 
 // Unread returns why some kinds could not be listed, or nil.
 func (f *Found) Unread() error {
-	var errs []error
-	for _, err := range f.unread {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return errors.Join(slices.Collect(maps.Values(f.unread))...)
 }
 
 // Objects returns what was found, in the order in which it would be removed.
 func (f *Found) Objects() []Object {
-	all := make([]Object, 0, len(f.objects))
-	for _, o := range f.objects {
-		all = append(all, o)
-	}
-	slices.SortFunc(all, func(a, b Object) int {
+	return slices.SortedFunc(maps.Values(f.objects), func(a, b Object) int {
 		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	return all
 }
 
 // Has returns whether that one object was found, and not another one of its name.
@@ -204,18 +200,14 @@ func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 	expect(kindServiceAccount, account.Namespace, account.Name, nil)
 	for _, role := range rolesOf(g) {
 		name := BindingName(g.UID, role.Name)
-		expect(role.bindingKind(), role.Namespace, name, func(o Object) bool { return o.binds(k.subjects(), k.roleRef(role)) })
+		expect(role.Kind+"Binding", role.Namespace, name, func(o Object) bool {
+			return o.roleRef == k.roleRef(role) && equality.Semantic.DeepEqual(o.subjects, k.subjects())
+		})
 		if !role.Exists() {
-			expect(role.Kind, role.Namespace, name, func(o Object) bool { return o.allows(role.Rules) })
+			expect(role.Kind, role.Namespace, name, func(o Object) bool {
+				return !o.aggregated && equality.Semantic.DeepEqual(o.rules, role.Rules)
+			})
 		}
 	}
 	return drift
-}
-
-func (o Object) binds(subjects []rbacv1.Subject, role rbacv1.RoleRef) bool {
-	return o.roleRef == role && equality.Semantic.DeepEqual(o.subjects, subjects)
-}
-
-func (o Object) allows(rules []rbacv1.PolicyRule) bool {
-	return !o.aggregated && equality.Semantic.DeepEqual(o.rules, rules)
 }

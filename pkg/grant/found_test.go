@@ -40,6 +40,14 @@ func ensured(t *testing.T) (*v1alpha1.AuthTokenGrant, *fakemember.Member, kubern
 // allKinds are those of what ensured has on the member, in the order of removal.
 var allKinds = []string{"ClusterRoleBinding", "ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount"}
 
+// list returns what a member has of the grants of a hub.
+func list(t *testing.T, client kubernetes.Interface, hubID string) *grant.Found {
+	t.Helper()
+	found, err := grant.List(t.Context(), client, hubID)
+	require.NoError(t, err)
+	return found
+}
+
 func kinds(found *grant.Found) (all []string) {
 	for _, o := range found.Objects() {
 		all = append(all, o.Kind)
@@ -124,9 +132,7 @@ func TestFound_Drift(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g, _, client := ensured(t)
 			require.NoError(t, test.change(t.Context(), client))
-			found, err := grant.List(t.Context(), client, "hub")
-			require.NoError(t, err)
-			assert.Equal(t, test.want, found.Drift(g))
+			assert.Equal(t, test.want, list(t, client, "hub").Drift(g))
 		})
 	}
 }
@@ -137,8 +143,7 @@ func TestList_ForbiddenKind(t *testing.T) {
 	member.PrependReactor("list", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "", nil)
 	})
-	found, err := grant.List(t.Context(), client, "hub")
-	require.NoError(t, err)
+	found := list(t, client, "hub")
 	assert.Empty(t, found.Drift(g))
 	assert.Error(t, found.Unread(), "it says which kind was not read")
 }
@@ -146,12 +151,8 @@ func TestList_ForbiddenKind(t *testing.T) {
 // Only this hub's objects are found, in the order of removal.
 func TestFound_Objects(t *testing.T) {
 	_, _, client := ensured(t)
-	found, err := grant.List(t.Context(), client, "hub")
-	require.NoError(t, err)
-	assert.Equal(t, allKinds, kinds(found))
-	others, err := grant.List(t.Context(), client, "another-hub")
-	require.NoError(t, err)
-	assert.Empty(t, others.Objects(), "another hub finds nothing")
+	assert.Equal(t, allKinds, kinds(list(t, client, "hub")))
+	assert.Empty(t, list(t, client, "another-hub").Objects(), "another hub finds nothing")
 }
 
 // What is kept of a member is bounded.

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -159,30 +158,14 @@ func SecretName(uid types.UID) string { return "clusterpass-" + string(uid) }
 // existing one.
 func BindingName(uid types.UID, role string) string { return Prefix + string(uid) + ":" + role }
 
-// RoleName returns the name on the member of a role of a grant, which has rules unless it is an
-// existing role.
-func RoleName(uid types.UID, role string, rules []rbacv1.PolicyRule) string {
-	if len(rules) == 0 {
-		return role
-	}
-	return BindingName(uid, role)
-}
-
 // Selector selects the objects of all grants of a hub.
 func Selector(hubID string) string {
 	return LabelManagedBy + "=" + ManagedBy + "," + LabelHubID + "=" + hubID
 }
 
-// Owns returns whether an object on a member belongs to the grant with that UID. A grant that is
-// not stored yet has no UID and owns nothing.
-func Owns(hubID string, uid types.UID, object metav1.Object) bool {
-	labels := object.GetLabels()
-	return uid != "" && labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == hubID && labels[LabelGrantUID] == string(uid)
-}
-
-// ValidAuditID returns id if it is a UUID, as the API server generates it, and else "". Clients can
+// validAuditID returns id if it is a UUID, as the API server generates it, and else "". Clients can
 // choose the Audit-ID header, and so this value.
-func ValidAuditID(id string) string {
+func validAuditID(id string) string {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
 		return ""

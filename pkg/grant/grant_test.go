@@ -110,7 +110,7 @@ func TestObjects(t *testing.T) {
 	assert.Equal(t, append(want, left), AllObjects(g), "with what an update has left")
 }
 
-func TestValidAuditID(t *testing.T) {
+func TestKeeper_AuditID(t *testing.T) {
 	const id = "8c1f7f5e-8e3f-4c0b-9d3c-2f2c8a3b5d11"
 	for given, want := range map[string]string{
 		id:                     id,
@@ -120,16 +120,16 @@ func TestValidAuditID(t *testing.T) {
 		"urn:uuid:" + id:       id,
 		"not-a-uuid-but-short": "",
 	} {
-		assert.Equal(t, want, ValidAuditID(given), given)
+		assert.Equal(t, want, (&Keeper{Grant: testGrant(), AuditID: given}).meta("", "x").Annotations[AnnotationAuditID], given)
 	}
 }
 
-func TestOwns(t *testing.T) {
+func TestKeeper_Owns(t *testing.T) {
 	labels := func(managedBy, hub, grant string) map[string]string {
 		return map[string]string{LabelManagedBy: managedBy, LabelHubID: hub, LabelGrantUID: grant}
 	}
 	for name, test := range map[string]struct {
-		uid    string
+		uid    types.UID
 		labels map[string]string
 		want   bool
 	}{
@@ -144,11 +144,8 @@ func TestOwns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := testGrant()
-			g.UID = ""
-			if test.uid != "" {
-				g.UID = testGrant().UID
-			}
-			assert.Equal(t, test.want, Owns("hub", g.UID, &metav1.ObjectMeta{Labels: test.labels}))
+			g.UID = test.uid
+			assert.Equal(t, test.want, (&Keeper{HubID: "hub", Grant: g}).owns(&metav1.ObjectMeta{Labels: test.labels}))
 		})
 	}
 }

@@ -12,8 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/klog/v2"
-
-	"clusterpass.dev/pkg/member/paged"
 )
 
 // maxLeftovers bounds the number of leftover bindings of a member.
@@ -28,7 +26,8 @@ type leftover struct {
 }
 
 // leftovers returns the bindings that name the ServiceAccount, which does not exist. Bindings refer
-// to subjects by name, and would give a new account rights that nobody has requested.
+// to subjects by name, and would give a new account rights that nobody has requested. It returns a
+// *RefusedError if one of the bindings is not this hub's.
 func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 	rbac := k.Client.RbacV1()
 	var all []leftover
@@ -42,32 +41,26 @@ func (k *Keeper) leftovers(ctx context.Context) ([]leftover, error) {
 		if len(all) == maxLeftovers {
 			return fmt.Errorf("more than %d", maxLeftovers)
 		}
-		labels := binding.GetLabels()
-		all = append(all, leftover{
-			ObjectMeta: metav1.ObjectMeta{Name: binding.GetName(), UID: binding.GetUID()},
-			ours:       labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == k.HubID,
-			remove:     remove,
-		})
+		meta := metav1.ObjectMeta{Name: binding.GetName(), UID: binding.GetUID()}
+		all = append(all, leftover{ObjectMeta: meta, ours: k.isOfHub(binding), remove: remove})
 		return nil
 	}
-	err := paged.Each(ctx, rbac.RESTClient(), resourceOf(kindClusterRoleBinding), metav1.ListOptions{}, func(item []byte) error {
-		var b rbacv1.ClusterRoleBinding
-		if err := b.Unmarshal(item); err != nil {
-			return err
-		}
-		return add(&b, b.Subjects, rbac.ClusterRoleBindings().Delete)
+	err := each(ctx, rbac.RESTClient(), kindClusterRoleBinding, metav1.ListOptions{}, func(b *rbacv1.ClusterRoleBinding, _ int) error {
+		return add(b, b.Subjects, rbac.ClusterRoleBindings().Delete)
 	})
 	if err == nil {
-		err = paged.Each(ctx, rbac.RESTClient(), resourceOf(kindRoleBinding), metav1.ListOptions{}, func(item []byte) error {
-			var b rbacv1.RoleBinding
-			if err := b.Unmarshal(item); err != nil {
-				return err
-			}
-			return add(&b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete)
+		err = each(ctx, rbac.RESTClient(), kindRoleBinding, metav1.ListOptions{}, func(b *rbacv1.RoleBinding, _ int) error {
+			return add(b, b.Subjects, rbac.RoleBindings(b.Namespace).Delete)
 		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for bindings that name the service account: %w", err)
+	}
+	for _, binding := range all {
+		if !binding.ours {
+			return nil, k.refuse("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name",
+				binding.GetName(), Account(k.Grant))
+		}
 	}
 	return all, nil
 }
@@ -84,25 +77,11 @@ func (k *Keeper) isSubject(subject rbacv1.Subject) bool {
 	return false
 }
 
-// checkLeftovers returns a *RefusedError if one of the bindings is not this hub's.
-func (k *Keeper) checkLeftovers(all []leftover) error {
-	for _, binding := range all {
-		if !binding.ours {
-			return k.refuse("binding %q, which this hub did not make, names ServiceAccount %s, which does not exist; choose another name",
-				binding.GetName(), Account(k.Grant))
-		}
-	}
-	return nil
-}
-
 // clearLeftovers removes the bindings of other grants of this hub that are left over from a
 // ServiceAccount of this name. Somebody has deleted that account on the member.
 func (k *Keeper) clearLeftovers(ctx context.Context) error {
 	all, err := k.leftovers(ctx)
 	if err != nil {
-		return err
-	}
-	if err := k.checkLeftovers(all); err != nil {
 		return err
 	}
 	for _, binding := range all {

@@ -4,36 +4,20 @@
 package grant
 
 import (
-	"slices"
 	"strings"
-	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// Probes are access reviews, one for each role, that a token of a grant passes once the member's
-// authoriser knows the bindings.
-type Probes struct {
-	mu  sync.Mutex
-	all []authorizationv1.SelfSubjectAccessReviewSpec
-}
-
-// All returns the probes.
-func (p *Probes) All() []authorizationv1.SelfSubjectAccessReviewSpec {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.all)
-}
-
-// add adds a probe for one of the rules of a role. namespace is that of a Role, and empty for a
+// addProbe adds a probe for one of the rules of a role. namespace is that of a Role, and empty for a
 // ClusterRole. A role without rules needs no probe.
-func (p *Probes) add(namespace string, rules []rbacv1.PolicyRule) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (w *worker) addProbe(namespace string, rules []rbacv1.PolicyRule) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, rule := range rules {
 		if spec, ok := probe(namespace, rule); ok {
-			p.all = append(p.all, spec)
+			w.probes = append(w.probes, spec)
 			return
 		}
 	}

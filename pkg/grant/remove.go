@@ -30,9 +30,9 @@ const parallelRemovals = 8
 // Somebody on the member may have changed the labels. This hub may have had another id when it
 // created the object.
 func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) error {
-	var failed []error
+	var failed error
 	for _, kinds := range removalOrder {
-		if len(failed) > 0 && slices.Contains(kinds, kindServiceAccount) {
+		if failed != nil && slices.Contains(kinds, kindServiceAccount) {
 			break
 		}
 		errs := make([]error, len(objects))
@@ -47,10 +47,9 @@ func (k *Keeper) Remove(ctx context.Context, objects []v1alpha1.MemberObject) er
 			}
 		}
 		_ = group.Wait()
-		failed = append(failed, errors.Join(errs...))
-		failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+		failed = errors.Join(failed, errors.Join(errs...))
 	}
-	return errors.Join(failed...)
+	return failed
 }
 
 // EndTokens removes the Secret that the tokens of the grant are bound to. Existing tokens end
@@ -65,29 +64,23 @@ func (k *Keeper) EndTokens(ctx context.Context) error {
 // Until then, the ServiceAccount has to stay. Otherwise, a new grant with the same account name
 // would give its rights to the old tokens.
 func (k *Keeper) EndRights(ctx context.Context) error {
-	return k.Remove(ctx, slices.DeleteFunc(AllObjects(k.Grant), isServiceAccount))
+	return k.Remove(ctx, slices.DeleteFunc(AllObjects(k.Grant), func(o v1alpha1.MemberObject) bool { return o.Kind == kindServiceAccount }))
 }
 
-func isServiceAccount(o v1alpha1.MemberObject) bool { return o.Kind == kindServiceAccount }
-
+// remove removes an object if it is the grant's, and else keeps it.
 func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {
-	core, rbac := k.Client.CoreV1(), k.Client.RbacV1()
-	var err error
-	switch o.Kind {
-	case kindClusterRoleBinding:
-		err = removeOwned(ctx, k, rbac.ClusterRoleBindings(), o.Name)
-	case kindRoleBinding:
-		err = removeOwned(ctx, k, rbac.RoleBindings(o.Namespace), o.Name)
-	case kindSecret:
-		err = removeOwned(ctx, k, core.Secrets(o.Namespace), o.Name)
-	case kindClusterRole:
-		err = removeOwned(ctx, k, rbac.ClusterRoles(), o.Name)
-	case kindRole:
-		err = removeOwned(ctx, k, rbac.Roles(o.Namespace), o.Name)
-	case kindServiceAccount:
-		err = removeOwned(ctx, k, core.ServiceAccounts(o.Namespace), o.Name)
-	default:
-		return fmt.Errorf("a grant owns no %s", o.Kind)
+	api, err := apiOf(k.Client, o)
+	if err != nil {
+		return err
+	}
+	found, err := api.get(ctx, o.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err == nil && !k.isOfGrant(found):
+		return nil
+	case err == nil:
+		err = deleteExactly(ctx, found, api.remove)
 	}
 	if err != nil {
 		return fmt.Errorf("removing %s %s: %w", o.Kind, o.Name, err)
@@ -95,27 +88,50 @@ func (k *Keeper) remove(ctx context.Context, o v1alpha1.MemberObject) error {
 	return nil
 }
 
-// RemoveExactly removes the object o, and not another one that has taken its name since. For a
-// ServiceAccount, it removes the Secret of its grant first. A missing object is no error.
-func RemoveExactly(ctx context.Context, client kubernetes.Interface, hubID string, o Object) error {
+// api is how objects of one kind are read and removed.
+type api struct {
+	get    func(ctx context.Context, name string) (metav1.Object, error)
+	remove deleteFunc
+}
+
+func newAPI[T metav1.Object](of objects[T]) api {
+	get := func(ctx context.Context, name string) (metav1.Object, error) {
+		return of.Get(ctx, name, metav1.GetOptions{})
+	}
+	return api{get: get, remove: of.Delete}
+}
+
+// apiOf returns the api of the kind and namespace of an object.
+func apiOf(client kubernetes.Interface, o v1alpha1.MemberObject) (api, error) {
 	core, rbac := client.CoreV1(), client.RbacV1()
-	object := &metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID}
-	var err error
 	switch o.Kind {
 	case kindClusterRoleBinding:
-		err = deleteExactly(ctx, object, rbac.ClusterRoleBindings().Delete)
+		return newAPI(rbac.ClusterRoleBindings()), nil
 	case kindRoleBinding:
-		err = deleteExactly(ctx, object, rbac.RoleBindings(o.Namespace).Delete)
+		return newAPI(rbac.RoleBindings(o.Namespace)), nil
+	case kindSecret:
+		return newAPI(core.Secrets(o.Namespace)), nil
 	case kindClusterRole:
-		err = deleteExactly(ctx, object, rbac.ClusterRoles().Delete)
+		return newAPI(rbac.ClusterRoles()), nil
 	case kindRole:
-		err = deleteExactly(ctx, object, rbac.Roles(o.Namespace).Delete)
+		return newAPI(rbac.Roles(o.Namespace)), nil
 	case kindServiceAccount:
-		keeper := &Keeper{HubID: hubID, Grant: &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}}
-		err = removeOwned(ctx, keeper, core.Secrets(o.Namespace), SecretName(o.Grant))
-		if err == nil {
-			err = deleteExactly(ctx, object, core.ServiceAccounts(o.Namespace).Delete)
-		}
+		return newAPI(core.ServiceAccounts(o.Namespace)), nil
+	}
+	return api{}, fmt.Errorf("a grant owns no %s", o.Kind)
+}
+
+// RemoveExactly removes the object o, and not another one that has taken its name since. For a
+// ServiceAccount, it removes the Secret of its grant first. A missing object is no error.
+func RemoveExactly(ctx context.Context, client kubernetes.Interface, o Object) error {
+	api, err := apiOf(client, o.MemberObject)
+	if err == nil && o.Kind == kindServiceAccount {
+		g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
+		g.Spec.ServiceAccount.Namespace = o.Namespace
+		err = (&Keeper{Grant: g, Client: client}).EndTokens(ctx)
+	}
+	if err == nil {
+		err = deleteExactly(ctx, &metav1.ObjectMeta{Name: o.Name, UID: o.UID}, api.remove)
 	}
 	// A conflict means that the precondition failed: another object has this name.
 	if err != nil && !apierrors.IsConflict(err) {
@@ -136,21 +152,7 @@ func deleteExactly(ctx context.Context, object metav1.Object, remove deleteFunc)
 	return err
 }
 
-// removeOwned deletes the object called name if it is the grant's, and else keeps it.
-func removeOwned[T metav1.Object](ctx context.Context, k *Keeper, api objects[T], name string) error {
-	found, err := api.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return err
-	case !k.isOfGrant(found):
-		return nil
-	}
-	return deleteExactly(ctx, found, api.Delete)
-}
-
-// isOfGrant returns whether an object is the grant's to remove. It is laxer than Owns, because the
+// isOfGrant returns whether an object is the grant's to remove. It is laxer than owns, because the
 // labels may have been changed on the member, or written by this hub under another id. UIDs are
 // unique among hubs, too.
 func (k *Keeper) isOfGrant(object metav1.Object) bool {

@@ -39,7 +39,7 @@ func TestKeeper_Remove(t *testing.T) {
 				&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: account.Namespace, Name: SecretName(g.UID), UID: "b", Labels: test.labels}},
 				&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: account.Namespace, Name: account.Name, UID: "c", Labels: test.labels}},
 			)
-			keeper := NewKeeper("hub", g, client, testingclock.NewFakeClock(time.Now()))
+			keeper := &Keeper{HubID: "hub", Grant: g, Client: client, Clock: testingclock.NewFakeClock(time.Now())}
 			require.NoError(t, keeper.Remove(t.Context(), []v1alpha1.MemberObject{
 				{Kind: kindClusterRoleBinding, Name: binding},
 				{Kind: kindSecret, Namespace: account.Namespace, Name: SecretName(g.UID)},

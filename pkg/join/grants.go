@@ -227,7 +227,7 @@ func (j *joiner) keeper(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGra
 	if err != nil {
 		return nil, err
 	}
-	k := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{})
+	k := &grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}
 	of := g.Spec.ServiceAccount
 	account, err := j.member.get(ctx, accountKind, of.Namespace, of.Name)
 	switch {
@@ -291,7 +291,7 @@ func (j *joiner) removeOrphans(ctx context.Context) error {
 		case o.Kind == accountKind.Kind:
 			accounts = append(accounts, o)
 		default:
-			if err := j.removeOrphan(ctx, hubID, o); err != nil {
+			if err := j.removeOrphan(ctx, o); err != nil {
 				return err
 			}
 		}
@@ -306,7 +306,7 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 		for _, o := range accounts {
 			g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
 			g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: o.Namespace, Name: o.Name}
-			if err := grant.NewKeeper(hubID, g, j.member.kube, clock.RealClock{}).EndTokens(ctx); err != nil {
+			if err := (&grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}).EndTokens(ctx); err != nil {
 				return j.member.failed("delete", "the secret of "+ref(accountKind, o.Namespace, o.Name), err)
 			}
 		}
@@ -318,20 +318,20 @@ func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []gr
 		}
 	}
 	for _, o := range accounts {
-		if err := j.removeOrphan(ctx, hubID, o); err != nil {
+		if err := j.removeOrphan(ctx, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *joiner) removeOrphan(ctx context.Context, hubID string, o grant.Object) error {
+func (j *joiner) removeOrphan(ctx context.Context, o grant.Object) error {
 	what := o.Kind + " " + o.Name + " of a grant that is gone"
 	if o.Namespace != "" {
 		what = o.Kind + " " + o.Name + " in " + o.Namespace + " of a grant that is gone"
 	}
 	if j.DryRun == DryRunNone {
-		if err := grant.RemoveExactly(ctx, j.member.kube, hubID, o); err != nil {
+		if err := grant.RemoveExactly(ctx, j.member.kube, o); err != nil {
 			return j.member.failed("delete", what, err)
 		}
 	}

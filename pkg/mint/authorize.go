@@ -4,7 +4,6 @@
 package mint
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,30 +152,24 @@ func (m *Minter) review(
 // forbidden returns 403 with the missing permissions, and those that were not reviewed because of
 // them.
 func forbidden(u user.Info, target v1alpha1.ClusterProfileReference, missing, unreviewed []permission) error {
-	on := func(all []permission) []string {
+	var causes []metav1.StatusCause
+	list := func(kind metav1.CauseType, all []permission) string {
 		words := make([]string, len(all))
 		for i, p := range all {
 			words[i] = p.on(target)
+			causes = append(causes, metav1.StatusCause{Type: kind, Message: words[i]})
 		}
-		return words
+		return strings.Join(words, "; ")
 	}
-	message := fmt.Sprintf("user %q lacks: %s", u.GetName(), strings.Join(on(missing), "; "))
+	message := fmt.Sprintf("user %q lacks: %s", u.GetName(), list("MissingPermission", missing))
 	if len(unreviewed) > 0 {
-		message += fmt.Sprintf(" (not reviewed: %s)", strings.Join(on(unreviewed), "; "))
+		message += fmt.Sprintf(" (not reviewed: %s)", list("NotReviewed", unreviewed))
 	}
 	err := apierrors.NewForbidden(clusterProfiles, target.Name, errors.New(message))
-	for cause, all := range map[metav1.CauseType][]permission{"MissingPermission": missing, "NotReviewed": unreviewed} {
-		for _, words := range on(all) {
-			err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{Type: cause, Message: words})
-		}
-	}
-	slices.SortStableFunc(err.ErrStatus.Details.Causes, func(a, b metav1.StatusCause) int { return cmp.Compare(a.Type, b.Type) })
+	err.ErrStatus.Details.Causes = causes
 	return err
 }
 
 func isAnonymous(u user.Info) bool {
-	if u == nil || u.GetName() == user.Anonymous {
-		return true
-	}
-	return sets.New(u.GetGroups()...).Has(user.AllUnauthenticated)
+	return u == nil || u.GetName() == user.Anonymous || slices.Contains(u.GetGroups(), user.AllUnauthenticated)
 }

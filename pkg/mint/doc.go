@@ -7,16 +7,16 @@
 //
 // To follow one request, read the files in this order:
 //
-//	mint.go       Mint: the order of everything below
+//	mint.go       Mint: the order of everything below; the ClusterProfile, the client for its cluster,
+//	              and the stored read before a refusal
 //	authorize.go  the permissions that a request requires, and their reviews on the hub
-//	target.go     the ClusterProfile, the client for its cluster, and the stored read before a refusal
-//	task.go       a warm request, which is one call to the member, and a cold one
-//	storegrant.go the grant before the member is called: found, created or changed
-//	record.go     the grant afterwards: what is recorded, and what is undone after a refusal by member
-//	              or hub
-//	issue.go      the lifetime of the token, the call for it, the check of the member's answer, and the
-//	              wait until the member's authoriser knows the new bindings
-//	answer.go     the status for the requester, and the annotations for the audit log
+//	task.go       a warm request, which is one call to the member, and a cold one; what is undone after a
+//	              refusal by member or hub
+//	hubgrant.go   the grant on the hub: found, created or changed before the member is called; what is
+//	              recorded on it afterwards
+//	token.go      the lifetime of the token, the call for it, the check of the member's answer, and the
+//	              wait until the member's authoriser knows the new bindings; the answer to the
+//	              requester, and the annotations for the audit log
 //
 // The other files are validation.go (of requests), refusals.go (how often a user is refused) and
 // metrics.go.

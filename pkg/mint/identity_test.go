@@ -22,9 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/utils/clock"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -39,7 +38,7 @@ type cluster struct {
 }
 
 // newCluster returns a member whose namespace kube-system has that UID; empty: it does not say.
-func newCluster(t *testing.T, uid types.UID, grantUID types.UID) *cluster {
+func newCluster(t *testing.T, uid types.UID) *cluster {
 	t.Helper()
 	var objects []runtime.Object
 	if uid != "" {
@@ -74,23 +73,7 @@ func newCluster(t *testing.T, uid types.UID, grantUID types.UID) *cluster {
 }
 
 // redirected are Members that lead to one cluster whatever the profile.
-type redirected struct{ to *cluster }
-
-func (r *redirected) Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
-	return r.to.Cached(ctx, profile)
-}
-
-func (r *redirected) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error) {
-	return r.to.StoredWithLeaving(ctx, profile)
-}
-
-func (r *redirected) CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving {
-	return r.to.CachedLeaving(profile)
-}
-
-func (r *redirected) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error) {
-	return r.to.LiveLeaving(ctx, profile)
-}
+type redirected struct{ *cluster }
 
 // identityFixture is a hub with one ClusterProfile, whose status somebody may edit.
 type identityFixture struct {
@@ -105,12 +88,10 @@ const grantUID types.UID = "grant-1"
 
 func newIdentityFixture(to *cluster) *identityFixture {
 	profile := to.Profile()
-	f := &identityFixture{hub: &laggingHub{cached: profile, stored: profile}, grants: &keptGrants{}, members: &redirected{to: to}}
+	f := &identityFixture{hub: &laggingHub{cached: profile, stored: profile}, grants: &keptGrants{}, members: &redirected{to}}
 	f.Minter = New(Config{
-		HubID: "hub", Profiles: f.hub, Members: f.members, Grants: f.grants, MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
-		Authorizer: authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-			return authorizer.DecisionAllow, "", nil
-		}),
+		HubID: "hub", Profiles: f.hub, Members: f.members, Grants: f.grants, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+		MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
 	})
 	return f
 }
@@ -141,13 +122,13 @@ func TestMinter_MintOnAnotherCluster(t *testing.T) {
 		"a dry run": {request: func(r *Request) { r.DryRun = true }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := newCluster(t, "a", grantUID), newCluster(t, "b", grantUID)
+			a, b := newCluster(t, "a"), newCluster(t, "b")
 			f := newIdentityFixture(a)
 			require.NoError(t, f.mint(t.Context(), nil))
 			require.Equal(t, types.UID("a"), f.grants.grant.Status.MemberUID)
 			before, objects := f.grants.grant.DeepCopy(), a.Objects(t)
 
-			f.members.to = b
+			f.members.cluster = b
 			if test.cold {
 				f.verified.RemoveAll(func(any) bool { return true })
 			}
@@ -165,7 +146,7 @@ func TestMinter_MintOnAnotherCluster(t *testing.T) {
 			assert.True(t, apierrors.IsConflict(err), "%v", err)
 			assert.True(t, apierrors.HasStatusCause(err, member.CauseIdentity))
 
-			f.members.to = a
+			f.members.cluster = a
 			require.NoError(t, f.mint(t.Context(), test.request), "it leads to the grant's cluster again")
 		})
 	}
@@ -173,7 +154,7 @@ func TestMinter_MintOnAnotherCluster(t *testing.T) {
 
 // The cluster is noted before anything is made.
 func TestMinter_MintNotesCluster(t *testing.T) {
-	a := newCluster(t, "a", grantUID)
+	a := newCluster(t, "a")
 	f := newIdentityFixture(a)
 	require.NoError(t, f.mint(t.Context(), nil))
 	assert.Equal(t, "get namespaces /kube-system", a.Calls()[0])
@@ -189,7 +170,7 @@ func TestMinter_MintNotesCluster(t *testing.T) {
 }
 
 func TestMinter_MintCancelled(t *testing.T) {
-	a := newCluster(t, "a", grantUID)
+	a := newCluster(t, "a")
 	f := newIdentityFixture(a)
 	ctx, cancel := context.WithCancel(t.Context())
 	a.Answer("/api/v1/namespaces/kube-system", func(_ http.ResponseWriter, r *http.Request) {
@@ -212,7 +193,7 @@ func TestMinter_MintAnnotatedProfile(t *testing.T) {
 		"a cluster, and leads to who won't tell": {says: "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, test.is, grantUID)
+			c := newCluster(t, test.is)
 			f := newIdentityFixture(c)
 			f.hub.cached.Annotations = map[string]string{member.MemberUIDAnnotation: string(test.says)}
 			err := f.mint(t.Context(), nil)
@@ -246,7 +227,7 @@ func TestMinter_MintGrantWithoutCluster(t *testing.T) {
 		}, want: "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, "a", grantUID)
+			c := newCluster(t, "a")
 			f := newIdentityFixture(c)
 			require.NoError(t, f.mint(t.Context(), nil))
 			f.grants.grant.Status.MemberUID = ""

@@ -24,7 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes/scheme"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
@@ -73,12 +73,7 @@ func (m *emptyMember) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *emptyMember) kubeconfig(t *testing.T) []byte {
 	t.Helper()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.Certificate().Raw})
-	data, err := json.Marshal(clientcmdv1.Config{
-		APIVersion: "v1", Kind: "Config", CurrentContext: "c",
-		Clusters:  []clientcmdv1.NamedCluster{{Name: "c", Cluster: clientcmdv1.Cluster{Server: m.URL, CertificateAuthorityData: ca}}},
-		AuthInfos: []clientcmdv1.NamedAuthInfo{{Name: "u", AuthInfo: clientcmdv1.AuthInfo{Token: "t"}}},
-		Contexts:  []clientcmdv1.NamedContext{{Name: "c", Context: clientcmdv1.Context{Cluster: "c", AuthInfo: "u"}}},
-	})
+	data, err := kubeconfig(stored(asIs), clientcmdv1.Cluster{Server: m.URL, CertificateAuthorityData: ca}, "t")
 	require.NoError(t, err)
 	return data
 }
@@ -90,10 +85,7 @@ type keptGrants struct {
 }
 
 func (k *keptGrants) Live(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
-	if k.grant == nil {
-		return nil, apierrors.NewNotFound(authTokenGrants, name)
-	}
-	return k.grant.DeepCopy(), nil
+	return orNotFound(k.grant.DeepCopy(), authTokenGrants, name)
 }
 
 func (k *keptGrants) Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
@@ -186,15 +178,13 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 			})
 			require.NoError(t, err)
 			m := New(Config{
-				HubID: "hub", Profiles: hub, Members: pool, Grants: grants, MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
-				Authorizer: authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-					return authorizer.DecisionAllow, "", nil
-				}),
+				HubID: "hub", Profiles: hub, Members: pool, Grants: grants, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+				MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
 			})
 			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
 			r.Spec.ClusterRoles = nil
 			if test.there != nil {
-				target, err := m.cachedTarget(t.Context(), r.Spec.TargetClusterProfile)
+				target, err := m.findTarget(t.Context(), r.Spec.TargetClusterProfile, false)
 				require.NoError(t, err)
 				grants.grant = m.newTask(r, target).want.DeepCopy()
 				grants.grant.UID, grants.grant.Generation = "grant-1", 1

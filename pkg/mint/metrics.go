@@ -17,7 +17,8 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
-// Phases of a mint; values of a metric label.
+// Phases of a mint; values of a metric label. phaseRecord is observed twice in a cold request: when
+// the hub stores the grant, and when what the member has is recorded on it.
 const (
 	phaseAuthorize = "authorize"
 	phaseRecord    = "record"

@@ -5,11 +5,14 @@ package mint
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -19,6 +22,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -124,7 +128,7 @@ func New(c Config) *Minter {
 	return &Minter{Config: c, verified: utilcache.NewLRUExpireCache(verifiedEntries), refusals: newRefusals()}
 }
 
-// Request is one request for a token.
+// Request is one request for a token. pkg/registry/authtokenrequest fills all of it.
 type Request struct {
 	// User is the requester.
 	User user.Info
@@ -165,7 +169,7 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 	if err := m.authorize(ctx, r); err != nil {
 		return nil, err
 	}
-	known, err := m.cachedTarget(ctx, r.Spec.TargetClusterProfile)
+	known, err := m.findTarget(ctx, r.Spec.TargetClusterProfile, false)
 	if err == nil {
 		var result *Result
 		if result, err = m.mintFor(ctx, r, known); err == nil || !isAboutAccess(err) {
@@ -173,11 +177,11 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 		}
 	}
 	// The caches may be stale.
-	current, storedErr := m.storedTarget(ctx, r.Spec.TargetClusterProfile)
+	current, storedErr := m.findTarget(ctx, r.Spec.TargetClusterProfile, true)
 	switch {
 	case storedErr != nil:
 		return nil, storedErr
-	case known != nil && *current == *known:
+	case known != nil && current.equals(known):
 		return nil, err
 	}
 	return m.mintFor(ctx, r, current)
@@ -186,25 +190,83 @@ func (m *Minter) mint(ctx context.Context, r Request) (*Result, error) {
 // mintFor answers r, which has been authorised, with a token for the target.
 func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, error) {
 	t := m.newTask(r, to)
-	expiration, warnings := m.clamp(r.Spec.ExpirationSeconds)
 	if r.DryRun {
-		return &Result{Status: dryRunStatus(t.want, t.client.Cluster(), m.Clock.Now()), Warnings: warnings}, nil
+		return t.answer(t.want, nil)
 	}
-	g, token, err := t.run(ctx, expiration)
+	token, err := t.run(ctx)
 	if err != nil {
 		return nil, err
 	}
-	status, err := answer(g, t.client, token)
+	return t.answer(t.stored, token)
+}
+
+// target is the cluster that a token is for.
+type target struct {
+	profile *inventoryv1alpha1.ClusterProfile
+	client  *member.Client
+}
+
+// joined returns the UID of the member that the ClusterProfile was joined with, where it says so.
+func (t *target) joined() types.UID {
+	return types.UID(t.profile.Annotations[member.MemberUIDAnnotation])
+}
+
+// equals returns whether a request would get the same from both. The pool gives the same client
+// for the same access, and for no other.
+func (t *target) equals(other *target) bool {
+	return t.profile.UID == other.profile.UID && t.joined() == other.joined() && t.client == other.client
+}
+
+// findTarget returns the target that a request names. It goes by what is known without a call, and
+// its error is no refusal yet, because the caches may be behind. With stored, it goes by what the
+// hub stores. That is for requests that have passed all reviews: nobody else has the hub read
+// anything.
+func (m *Minter) findTarget(ctx context.Context, of v1alpha1.ClusterProfileReference, stored bool) (*target, error) {
+	read := m.Profiles.Cached
+	if stored {
+		read = m.Profiles.Stored
+	}
+	profile, err := read(ctx, of.Namespace, of.Name)
 	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil, err
 	}
-	warnings = append(warnings, t.warnings...)
-	if granted := token.lifetime(); granted < time.Duration(expiration)*time.Second-time.Minute {
-		warnings = append(warnings, fmt.Sprintf("expiration shortened to %d seconds by the cluster itself", int64(granted.Seconds())))
+	if of.UID != "" && of.UID != profile.UID {
+		return nil, apierrors.NewConflict(clusterProfiles, of.Name, fmt.Errorf(
+			"the UID in spec.targetClusterProfile is %s and the ClusterProfile's is %s: the cluster has been replaced", of.UID, profile.UID))
 	}
-	return &Result{
-		Status:           status,
-		Warnings:         warnings,
-		AuditAnnotations: auditAnnotations(g, token),
-	}, nil
+	if profile.DeletionTimestamp != nil {
+		return nil, apierrors.NewConflict(clusterProfiles, of.Name, errors.New("the ClusterProfile is being deleted"))
+	}
+	var client *member.Client
+	var leaving *member.Leaving
+	if stored {
+		client, leaving, err = m.Members.StoredWithLeaving(ctx, profile)
+	} else if leaving = m.Members.CachedLeaving(profile); leaving == nil {
+		client, err = m.Members.Cached(ctx, profile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNotLeaving(of.Name, leaving); err != nil {
+		return nil, err
+	}
+	return &target{profile: profile, client: client}, nil
+}
+
+// checkNotLeaving refuses a token for a member that is being removed from the hub: it would have to
+// be ended at once.
+func checkNotLeaving(name string, leaving *member.Leaving) error {
+	if leaving == nil {
+		return nil
+	}
+	return grant.NewConflict(clusterProfiles, name, member.CauseLeaving, leaving.String())
+}
+
+// isAboutAccess returns whether err is a failure of the member that may come from an old kubeconfig,
+// or an old ClusterProfile: it may have been replaced a moment ago. Those of a member that is left
+// alone, or did not answer in time, are not among them: they are to cost nothing.
+func isAboutAccess(err error) bool {
+	return slices.ContainsFunc([]metav1.CauseType{
+		member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,
+	}, func(cause metav1.CauseType) bool { return apierrors.HasStatusCause(err, cause) })
 }

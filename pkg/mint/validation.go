@@ -24,14 +24,14 @@ const (
 	maxRoleName = 190
 	// maxAudience bounds the length of one audience, in bytes.
 	maxAudience = 1024
-	// reservedDomain is the prefix of labels and annotations that only the server sets.
+	// reservedDomain is the prefix of labels and annotations that only clusterpass sets.
 	reservedDomain = "clusterpass.dev/"
 )
 
 // Validate returns the errors in r, by field. r must have its defaults.
 func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
-	errs := validateReserved(r.Labels, field.NewPath("metadata", "labels"))
-	errs = append(errs, validateReserved(r.Annotations, field.NewPath("metadata", "annotations"))...)
+	errs := ValidateReserved(r.Labels, nil, "server", field.NewPath("metadata", "labels"))
+	errs = append(errs, ValidateReserved(r.Annotations, nil, "server", field.NewPath("metadata", "annotations"))...)
 	spec := field.NewPath("spec")
 	errs = append(errs, validateTarget(r.Spec.TargetClusterProfile, spec.Child("targetClusterProfile"))...)
 	errs = append(errs, validateServiceAccountName(r.Spec.ServiceAccountName, spec.Child("serviceAccountName"))...)
@@ -43,16 +43,20 @@ func (m *Minter) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
 // the ServiceAccount's name, and the lifetime of the token.
 func (m *Minter) ValidateRights(spec *v1alpha1.AuthTokenRequestSpec, path *field.Path) field.ErrorList {
 	errs := m.validateNamespace(spec.ServiceAccountNamespace, path.Child("serviceAccountNamespace"))
-	errs = append(errs, validateClusterRoles(spec.ClusterRoles, path.Child("clusterRoles"))...)
-	errs = append(errs, m.validateRoles(spec.Roles, path.Child("roles"))...)
+	errs = append(errs, m.validateRoles(grant.Roles(spec.ClusterRoles, nil), path.Child("clusterRoles"))...)
+	errs = append(errs, m.validateRoles(grant.Roles(nil, spec.Roles), path.Child("roles"))...)
 	return append(errs, validateAudiences(spec.Audiences, path.Child("audiences"))...)
 }
 
-func validateReserved(keys map[string]string, fldPath *field.Path) field.ErrorList {
+// ValidateReserved returns an error for each key of clusterpass.dev that keys add, change or remove
+// against old. whose says who sets those keys.
+func ValidateReserved(keys, old map[string]string, whose string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for _, key := range sets.List(sets.KeySet(keys)) {
-		if strings.HasPrefix(key, reservedDomain) {
-			errs = append(errs, field.Forbidden(fldPath.Key(key), "keys of clusterpass.dev are the server's to set"))
+	for _, key := range sets.List(sets.KeySet(keys).Union(sets.KeySet(old))) {
+		value, ok := keys[key]
+		oldValue, oldOK := old[key]
+		if strings.HasPrefix(key, reservedDomain) && (ok != oldOK || value != oldValue) {
+			errs = append(errs, field.Forbidden(path.Key(key), "keys of clusterpass.dev are the "+whose+"'s to set"))
 		}
 	}
 	return errs
@@ -70,11 +74,16 @@ func validateTarget(target v1alpha1.ClusterProfileReference, fldPath *field.Path
 	if target.Name == "" {
 		errs = append(errs, field.Required(fldPath.Child("name"), "name of a ClusterProfile"))
 	}
-	for _, msg := range content.IsPathSegmentName(target.Name) {
-		errs = append(errs, field.Invalid(fldPath.Child("name"), target.Name, msg))
-	}
-	for _, msg := range apimachineryvalidation.ValidateNamespaceName(target.Namespace, false) {
-		errs = append(errs, field.Invalid(fldPath.Child("namespace"), target.Namespace, msg))
+	errs = append(errs, invalid(content.IsPathSegmentName(target.Name), target.Name, fldPath.Child("name"))...)
+	messages := apimachineryvalidation.ValidateNamespaceName(target.Namespace, false)
+	return append(errs, invalid(messages, target.Namespace, fldPath.Child("namespace"))...)
+}
+
+// invalid returns an error for each of the messages that a check of value has returned.
+func invalid(messages []string, value string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range messages {
+		errs = append(errs, field.Invalid(path, value, message))
 	}
 	return errs
 }
@@ -83,11 +92,7 @@ func validateServiceAccountName(name string, fldPath *field.Path) field.ErrorLis
 	if name == "" {
 		return field.ErrorList{field.Required(fldPath, "name of a ServiceAccount on the member cluster")}
 	}
-	var errs field.ErrorList
-	for _, msg := range apimachineryvalidation.ValidateServiceAccountName(name, false) {
-		errs = append(errs, field.Invalid(fldPath, name, msg))
-	}
-	return errs
+	return invalid(apimachineryvalidation.ValidateServiceAccountName(name, false), name, fldPath)
 }
 
 func (m *Minter) validateNamespace(namespace string, fldPath *field.Path) field.ErrorList {
@@ -97,14 +102,10 @@ func (m *Minter) validateNamespace(namespace string, fldPath *field.Path) field.
 	if hub.ReservedNamespaces.Has(namespace) && !m.AllowedNamespaces.Has(namespace) {
 		return field.ErrorList{field.Forbidden(fldPath, fmt.Sprintf("namespace %q of a member cluster is reserved", namespace))}
 	}
-	var errs field.ErrorList
-	for _, msg := range apimachineryvalidation.ValidateNamespaceName(namespace, false) {
-		errs = append(errs, field.Invalid(fldPath, namespace, msg))
-	}
-	return errs
+	return invalid(apimachineryvalidation.ValidateNamespaceName(namespace, false), namespace, fldPath)
 }
 
-func validateClusterRoles(roles []v1alpha1.ClusterRole, fldPath *field.Path) field.ErrorList {
+func (m *Minter) validateRoles(roles []grant.Role, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(roles) > v1alpha1.MaxRoles {
 		return append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
@@ -112,32 +113,17 @@ func validateClusterRoles(roles []v1alpha1.ClusterRole, fldPath *field.Path) fie
 	names := sets.New[string]()
 	for i, role := range roles {
 		idxPath := fldPath.Index(i)
-		errs = append(errs, validateRoleName(role.Name, idxPath.Child("name"))...)
-		errs = append(errs, validateRules(role.Rules, false, idxPath.Child("rules"))...)
-		if names.Has(role.Name) {
-			errs = append(errs, field.Duplicate(idxPath.Child("name"), role.Name))
+		keyPath := idxPath.Child("name")
+		if !role.OfCluster() {
+			keyPath = idxPath
+			errs = append(errs, m.validateNamespace(role.Namespace, idxPath.Child("namespace"))...)
 		}
-		names.Insert(role.Name)
-	}
-	return errs
-}
-
-func (m *Minter) validateRoles(roles []v1alpha1.Role, fldPath *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if len(roles) > v1alpha1.MaxRoles {
-		return append(errs, field.TooMany(fldPath, len(roles), v1alpha1.MaxRoles))
-	}
-	names := sets.New[string]()
-	for i, role := range roles {
-		idxPath := fldPath.Index(i)
-		errs = append(errs, m.validateNamespace(role.Namespace, idxPath.Child("namespace"))...)
 		errs = append(errs, validateRoleName(role.Name, idxPath.Child("name"))...)
-		errs = append(errs, validateRules(role.Rules, true, idxPath.Child("rules"))...)
-		name := role.Namespace + "/" + role.Name
-		if names.Has(name) {
-			errs = append(errs, field.Duplicate(idxPath, name))
+		errs = append(errs, validateRules(role.Rules, !role.OfCluster(), idxPath.Child("rules"))...)
+		if names.Has(role.String()) {
+			errs = append(errs, field.Duplicate(keyPath, role.String()))
 		}
-		names.Insert(name)
+		names.Insert(role.String())
 	}
 	return errs
 }
@@ -148,10 +134,7 @@ func validateRoleName(name string, fldPath *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(fldPath, "name of a role on the member cluster")}
 	}
-	var errs field.ErrorList
-	for _, msg := range content.IsPathSegmentName(name) {
-		errs = append(errs, field.Invalid(fldPath, name, msg))
-	}
+	errs := invalid(content.IsPathSegmentName(name), name, fldPath)
 	if strings.Contains(name, "*") {
 		errs = append(errs, field.Invalid(fldPath, name, "may not contain '*'"))
 	}

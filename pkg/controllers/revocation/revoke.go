@@ -49,7 +49,7 @@ func (c *Controller) revoke(ctx context.Context, g *v1alpha1.AuthTokenGrant) (ti
 	if err != nil {
 		return 0, c.failed(ctx, g, err)
 	}
-	keeper := grant.NewKeeper(c.HubID, g, client.Kubernetes(), c.Clock)
+	keeper := &grant.Keeper{HubID: c.HubID, Grant: g, Client: client.Kubernetes(), Clock: c.Clock}
 	timeout := fmt.Errorf("cluster %s did not answer all calls within %s", client.Name(), memberTimeout)
 	calls, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()

@@ -50,7 +50,7 @@ func (c *Controller) removeOrphans(
 	doomed := slices.DeleteFunc(orphans(again, stored), func(o grant.Object) bool { return !found.Has(o) })
 	removable := doomed[:min(len(doomed), c.MaxRemovals)]
 	for i, o := range removable {
-		if err := grant.RemoveExactly(ctx, client.Kubernetes(), c.HubID, o); err != nil {
+		if err := grant.RemoveExactly(ctx, client.Kubernetes(), o); err != nil {
 			c.left(profile.UID, len(doomed)-i)
 			return client.Error(err, "remove what belongs to no grant")
 		}

@@ -81,12 +81,12 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	if err := grant.CheckMemberOf(ctx, live, client); err != nil {
 		return c.notRepaired(ctx, live, err)
 	}
-	keeper := grant.NewKeeper(c.HubID, live, client.Kubernetes(), c.Clock)
+	keeper := &grant.Keeper{HubID: c.HubID, Grant: live, Client: client.Kubernetes(), Clock: c.Clock}
 	ensured, err := keeper.Ensure(ctx)
 	if err != nil {
-		return c.notRepaired(ctx, live, repairError(client, err))
+		return c.notRepaired(ctx, live, grant.MemberError(client, err, "repair the grant"))
 	}
-	now, err := keeper.Confirm(ctx, store{c.Client})
+	now, err := keeper.Confirm(ctx, store{c.Client}.Live)
 	if err != nil || now == nil {
 		return err
 	}
@@ -103,23 +103,16 @@ func (c *Controller) repair(ctx context.Context, g *v1alpha1.AuthTokenGrant, cli
 	return c.noteReady(ctx, now, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
 }
 
-// store implements grant.Store by calls to the hub.
+// store reads grants by calls to the hub.
 type store struct{ client versioned.Interface }
 
-// Live implements grant.Store. A hub that does not serve grants is no hub without the grant.
+// Live is a grant.LiveFunc. A hub that does not serve grants is no hub without the grant.
 func (s store) Live(ctx context.Context, namespace, name string) (*v1alpha1.AuthTokenGrant, error) {
 	g, err := s.client.ClusterpassV1alpha1().AuthTokenGrants(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) && !gone.Is(err, v1alpha1.Resource("authtokengrants"), name) {
 		return nil, apierrors.NewInternalError(err)
 	}
 	return g, err
-}
-
-func repairError(client *member.Client, err error) error {
-	if refused, ok := errors.AsType[*grant.RefusedError](err); ok {
-		return refused.Status
-	}
-	return client.Error(err, "repair the grant")
 }
 
 // notRepaired notes on a grant why the member differs from it, with one event, and returns the

@@ -8,13 +8,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -31,17 +31,12 @@ func Of(ctx context.Context) *v1alpha1.Author {
 	if !ok {
 		return nil
 	}
-	now := metav1.Now().Rfc3339Copy()
-	author := &v1alpha1.Author{Requester: v1alpha1.Requester{
-		Username: user.GetName(), UID: user.GetUID(), Groups: slices.Clone(user.GetGroups()),
-	}, Since: &now}
-	for key, values := range user.GetExtra() {
-		if author.Extra == nil {
-			author.Extra = map[string][]string{}
-		}
-		author.Extra[key] = slices.Clone(values)
+	author := v1alpha1.Author{
+		Requester: v1alpha1.Requester{Username: user.GetName(), UID: user.GetUID(), Groups: user.GetGroups()},
+		Extra:     user.GetExtra(),
+		Since:     ptr.To(metav1.Now().Rfc3339Copy()),
 	}
-	return author
+	return author.DeepCopy()
 }
 
 // Name returns the username of an author for a table.

@@ -4,6 +4,7 @@
 package authtokengrant
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -88,10 +89,7 @@ func roles(spec *v1alpha1.AuthTokenGrantSpec) string {
 }
 
 func joined(words []string) string {
-	if len(words) == 0 {
-		return none
-	}
-	return strings.Join(words, ",")
+	return cmp.Or(strings.Join(words, ","), none)
 }
 
 // lastIssued prints when a token was last recorded. Tokens that were issued soon after it are not

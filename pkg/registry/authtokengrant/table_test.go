@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -38,53 +39,46 @@ func TestAtMost(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	deleted := metav1.NewTime(testTime)
-	for _, tc := range []struct {
-		name   string
+	for name, tc := range map[string]struct {
 		change func(*v1alpha1.AuthTokenGrant)
 		want   string
 	}{
-		{
-			"a grant in use", func(*v1alpha1.AuthTokenGrant) {},
+		"a grant in use": {
+			func(*v1alpha1.AuthTokenGrant) {},
 			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
-		{
-			"a cluster of another namespace", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.Namespace = "fleet" },
+		"a cluster of another namespace": {
+			func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.Namespace = "fleet" },
 			"fleet/bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
-		{
-			"one that has expired, with audiences",
+		"one that has expired, with audiences": {
 			func(g *v1alpha1.AuthTokenGrant) {
-				expired := metav1.NewTime(testTime.Add(-3 * time.Hour))
-				g.Status.ExpirationCeiling = &expired
+				g.Status.ExpirationCeiling = ptr.To(metav1.NewTime(testTime.Add(-3 * time.Hour)))
 				g.Spec.Audiences = []string{"vault", "api"}
 			},
 			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|over 3h ago|True|<unknown>|vault,api|Ensured",
 		},
-		{
-			"one without roles that nothing is known of yet",
+		"one without roles that nothing is known of yet": {
 			func(g *v1alpha1.AuthTokenGrant) {
 				g.Spec.ClusterRoles, g.Spec.Roles, g.Status = nil, nil, v1alpha1.AuthTokenGrantStatus{}
 			},
 			"bravelion|default/work|<none>|alice|<none>|<none>|Unknown|<unknown>|<none>|<none>",
 		},
-		{
-			"one with many roles",
+		"one with many roles": {
 			func(g *v1alpha1.AuthTokenGrant) {
 				g.Spec.Roles = append(g.Spec.Roles, multiclusterv1alpha1.Role{Namespace: "a", Name: "b"}, multiclusterv1alpha1.Role{Namespace: "c", Name: "d"})
 			},
 			"bravelion|default/work|view,pods(rules),default/leader,+2|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
-		{
-			"one that is being revoked",
+		"one that is being revoked": {
 			func(g *v1alpha1.AuthTokenGrant) {
-				g.DeletionTimestamp = &deleted
+				g.DeletionTimestamp = ptr.To(metav1.NewTime(testTime))
 				g.Status.Conditions = append(g.Status.Conditions, condition(v1alpha1.GrantRevoked, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed))
 			},
 			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|Revoking|<unknown>|<none>|MemberFailed",
 		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			printed := newGrant()
 			tc.change(printed)
 			convertor := table.New(columns, printer{testingclock.NewFakePassiveClock(testTime)}.cells)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -16,12 +15,12 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/pkg/mint"
 	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
 
 const (
-	// reservedDomain is the prefix of labels and annotations that only the server sets.
-	reservedDomain = "clusterpass.dev/"
 	// abandon is the only value of AnnotationAbandonMember.
 	abandon = "true"
 	// maxMemberObjects bounds the objects that one grant can own on a member while its roles are
@@ -37,12 +36,12 @@ var (
 )
 
 // validateUpdate is for users. They may change only the metadata, except for reserved keys.
-func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
+func validateUpdate(g, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 	metadata := field.NewPath("metadata")
-	errs := validateReserved(grant.Labels, old.Labels, metadata.Child("labels"))
-	errs = append(errs, validateAnnotations(grant.Annotations, old.Annotations, metadata.Child("annotations"))...)
-	errs = append(errs, validateFinalizers(grant, old, metadata.Child("finalizers"))...)
-	if !apiequality.Semantic.DeepEqual(grant.Spec, old.Spec) {
+	errs := mint.ValidateReserved(g.Labels, old.Labels, "server", metadata.Child("labels"))
+	errs = append(errs, validateAnnotations(g.Annotations, old.Annotations, metadata.Child("annotations"))...)
+	errs = append(errs, validateFinalizers(g, old, metadata.Child("finalizers"))...)
+	if !apiequality.Semantic.DeepEqual(g.Spec, old.Spec) {
 		errs = append(errs, field.Forbidden(field.NewPath("spec"), "is immutable: only an AuthTokenRequest changes it"))
 	}
 	return errs
@@ -51,10 +50,10 @@ func validateUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 // validateFinalizers prevents that users lose the record of working tokens. The finalizer may be
 // removed when the grant never had a token, when its tokens have no rights any more, or with
 // AnnotationAbandonMember.
-func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) field.ErrorList {
-	removed := slices.Contains(old.Finalizers, v1alpha1.GrantFinalizer) && !slices.Contains(grant.Finalizers, v1alpha1.GrantFinalizer)
+func validateFinalizers(g, old *v1alpha1.AuthTokenGrant, path *field.Path) field.ErrorList {
+	removed := slices.Contains(old.Finalizers, v1alpha1.GrantFinalizer) && !slices.Contains(g.Finalizers, v1alpha1.GrantFinalizer)
 	ended := old.Status.RightsEndedTime != nil || old.Status.ExpirationCeiling == nil ||
-		grant.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
+		g.Annotations[v1alpha1.AnnotationAbandonMember] == abandon
 	if !removed || old.DeletionTimestamp != nil && ended {
 		return nil
 	}
@@ -67,7 +66,7 @@ func validateFinalizers(grant, old *v1alpha1.AuthTokenGrant, path *field.Path) f
 // annotation.
 func validateAnnotations(annotations, old map[string]string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for _, err := range validateReserved(annotations, old, path) {
+	for _, err := range mint.ValidateReserved(annotations, old, "server", path) {
 		if err.Field != path.Key(v1alpha1.AnnotationAbandonMember).String() {
 			errs = append(errs, err)
 		}
@@ -78,31 +77,18 @@ func validateAnnotations(annotations, old map[string]string, path *field.Path) f
 	return errs
 }
 
-// validateReserved refuses changes of reserved keys: to add, change or remove them.
-func validateReserved(keys, old map[string]string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, key := range sets.List(sets.KeySet(keys).Union(sets.KeySet(old))) {
-		value, ok := keys[key]
-		oldValue, oldOK := old[key]
-		if strings.HasPrefix(key, reservedDomain) && (ok != oldOK || value != oldValue) {
-			errs = append(errs, field.Forbidden(path.Key(key), "keys of clusterpass.dev are the server's to set"))
-		}
-	}
-	return errs
+func validateInternalCreate(g *v1alpha1.AuthTokenGrant) field.ErrorList {
+	errs := validation.ValidateObjectMeta(&g.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	errs = append(errs, validateSpec(&g.Spec, field.NewPath("spec"))...)
+	return append(errs, validateStatus(&g.Status, field.NewPath("status"))...)
 }
 
-func validateInternalCreate(grant *v1alpha1.AuthTokenGrant) field.ErrorList {
-	errs := validation.ValidateObjectMeta(&grant.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
-	errs = append(errs, validateSpec(&grant.Spec, field.NewPath("spec"))...)
-	return append(errs, validateStatus(&grant.Status, field.NewPath("status"))...)
-}
-
-func validateInternalUpdate(grant, old *v1alpha1.AuthTokenGrant) field.ErrorList {
+func validateInternalUpdate(g, old *v1alpha1.AuthTokenGrant) field.ErrorList {
 	spec := field.NewPath("spec")
-	errs := validation.ValidateImmutableField(grant.Spec.ClusterProfile, old.Spec.ClusterProfile, spec.Child("clusterProfile"))
-	errs = append(errs, validation.ValidateImmutableField(grant.Spec.ServiceAccount, old.Spec.ServiceAccount, spec.Child("serviceAccount"))...)
-	errs = append(errs, validateSpec(&grant.Spec, spec)...)
-	return append(errs, validateStatus(&grant.Status, field.NewPath("status"))...)
+	errs := validation.ValidateImmutableField(g.Spec.ClusterProfile, old.Spec.ClusterProfile, spec.Child("clusterProfile"))
+	errs = append(errs, validation.ValidateImmutableField(g.Spec.ServiceAccount, old.Spec.ServiceAccount, spec.Child("serviceAccount"))...)
+	errs = append(errs, validateSpec(&g.Spec, spec)...)
+	return append(errs, validateStatus(&g.Status, field.NewPath("status"))...)
 }
 
 // validateSpec checks what readers of a grant rely on. Whether a request may ask for it was checked
@@ -116,8 +102,8 @@ func validateSpec(spec *v1alpha1.AuthTokenGrantSpec, path *field.Path) field.Err
 	}
 	errs = append(errs, validateName(spec.ServiceAccount.Namespace, validation.ValidateNamespaceName, account.Child("namespace"))...)
 	errs = append(errs, validateName(spec.ServiceAccount.Name, validation.ValidateServiceAccountName, account.Child("name"))...)
-	errs = append(errs, validateClusterRoles(spec.ClusterRoles, path.Child("clusterRoles"))...)
-	errs = append(errs, validateRoles(spec.Roles, path.Child("roles"))...)
+	errs = append(errs, validateRoles(grant.Roles(spec.ClusterRoles, nil), path.Child("clusterRoles"))...)
+	errs = append(errs, validateRoles(grant.Roles(nil, spec.Roles), path.Child("roles"))...)
 	errs = append(errs, validateAudiences(spec.Audiences, path.Child("audiences"))...)
 	return append(errs, validateRequester(&spec.Requester, path.Child("requester"))...)
 }
@@ -129,39 +115,25 @@ func validateName(name string, check validation.ValidateNameFunc, path *field.Pa
 	return registryvalidation.Invalid(check(name, false), name, path)
 }
 
-func validateClusterRoles(roles []multiclusterv1alpha1.ClusterRole, path *field.Path) field.ErrorList {
+func validateRoles(roles []grant.Role, path *field.Path) field.ErrorList {
 	errs := registryvalidation.Count(len(roles), multiclusterv1alpha1.MaxRoles, path)
 	seen := sets.New[string]()
 	for i, role := range roles {
-		errs = append(errs, registryvalidation.Key(role.Name, seen, path.Index(i).Child("name"))...)
-		errs = append(errs, validateRules(role.Rules, path.Index(i).Child("rules"))...)
-	}
-	return errs
-}
-
-func validateRoles(roles []multiclusterv1alpha1.Role, path *field.Path) field.ErrorList {
-	errs := registryvalidation.Count(len(roles), multiclusterv1alpha1.MaxRoles, path)
-	seen := sets.New[string]()
-	for i, role := range roles {
-		errs = append(errs, validateName(role.Namespace, validation.ValidateNamespaceName, path.Index(i).Child("namespace"))...)
-		errs = append(errs, validateRules(role.Rules, path.Index(i).Child("rules"))...)
-		switch key := role.Namespace + "/" + role.Name; {
-		case role.Name == "":
-			errs = append(errs, field.Required(path.Index(i).Child("name"), ""))
-		case seen.Has(key):
-			errs = append(errs, field.Duplicate(path.Index(i), key))
-		default:
-			seen.Insert(key)
+		namePath := path.Index(i).Child("name")
+		keyPath := namePath
+		if !role.OfCluster() {
+			keyPath = path.Index(i)
+			errs = append(errs, validateName(role.Namespace, validation.ValidateNamespaceName, path.Index(i).Child("namespace"))...)
 		}
-	}
-	return errs
-}
-
-func validateRules(rules []rbacv1.PolicyRule, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for i := range rules {
-		if len(rules[i].Verbs) == 0 {
-			errs = append(errs, field.Required(path.Index(i).Child("verbs"), ""))
+		if role.Name == "" {
+			errs = append(errs, field.Required(namePath, ""))
+		} else {
+			errs = append(errs, registryvalidation.Key(role.String(), seen, keyPath)...)
+		}
+		for j, rule := range role.Rules {
+			if len(rule.Verbs) == 0 {
+				errs = append(errs, field.Required(path.Index(i).Child("rules").Index(j).Child("verbs"), ""))
+			}
 		}
 	}
 	return errs
@@ -203,24 +175,18 @@ func validateStatus(status *v1alpha1.AuthTokenGrantStatus, path *field.Path) fie
 
 func validateMemberObjects(objects []v1alpha1.MemberObject, path *field.Path) field.ErrorList {
 	errs := registryvalidation.Count(len(objects), maxMemberObjects, path)
-	for i := range objects {
-		errs = append(errs, validateMemberObject(&objects[i], path.Index(i))...)
-	}
-	return errs
-}
-
-func validateMemberObject(object *v1alpha1.MemberObject, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	switch {
-	case slices.Contains(namespacedKinds, object.Kind):
-		errs = validateName(object.Namespace, validation.ValidateNamespaceName, path.Child("namespace"))
-	case !slices.Contains(clusterKinds, object.Kind):
-		errs = append(errs, field.NotSupported(path.Child("kind"), object.Kind, slices.Concat(namespacedKinds, clusterKinds)))
-	case object.Namespace != "":
-		errs = append(errs, field.Invalid(path.Child("namespace"), object.Namespace, object.Kind+" is in no namespace"))
-	}
-	if object.Name == "" {
-		errs = append(errs, field.Required(path.Child("name"), ""))
+	for i, object := range objects {
+		switch namespace := path.Index(i).Child("namespace"); {
+		case slices.Contains(namespacedKinds, object.Kind):
+			errs = append(errs, validateName(object.Namespace, validation.ValidateNamespaceName, namespace)...)
+		case !slices.Contains(clusterKinds, object.Kind):
+			errs = append(errs, field.NotSupported(path.Index(i).Child("kind"), object.Kind, slices.Concat(namespacedKinds, clusterKinds)))
+		case object.Namespace != "":
+			errs = append(errs, field.Invalid(namespace, object.Namespace, object.Kind+" is in no namespace"))
+		}
+		if object.Name == "" {
+			errs = append(errs, field.Required(path.Index(i).Child("name"), ""))
+		}
 	}
 	return errs
 }

@@ -24,44 +24,38 @@ func TestValidateUpdate(t *testing.T) {
 		reserved  = "keys of clusterpass.dev are the server's to set"
 		immutable = "spec: Forbidden: is immutable: only an AuthTokenRequest changes it"
 	)
-	for _, tc := range []struct {
-		name   string
+	for name, tc := range map[string]struct {
 		change func(*v1alpha1.AuthTokenGrant)
 		want   []string
 	}{
-		{"nothing", func(*v1alpha1.AuthTokenGrant) {}, nil},
-		{"a label of their own", func(g *v1alpha1.AuthTokenGrant) { g.Labels["team"] = "tigers" }, nil},
-		{"the roles", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles[0].Name = "cluster-admin" }, []string{immutable}},
-		{"the requester", func(g *v1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" }, []string{immutable}},
-		{"the cluster", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.UID = "another" }, []string{immutable}},
-		{
-			"a reserved label that is new",
+		"nothing":              {func(*v1alpha1.AuthTokenGrant) {}, nil},
+		"a label of their own": {func(g *v1alpha1.AuthTokenGrant) { g.Labels["team"] = "tigers" }, nil},
+		"the roles":            {func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles[0].Name = "cluster-admin" }, []string{immutable}},
+		"the requester":        {func(g *v1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" }, []string{immutable}},
+		"the cluster":          {func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.UID = "another" }, []string{immutable}},
+		"a reserved label that is new": {
 			func(g *v1alpha1.AuthTokenGrant) { g.Labels["clusterpass.dev/new"] = "" },
 			[]string{"metadata.labels[clusterpass.dev/new]: Forbidden: " + reserved},
 		},
-		{
-			"a reserved label that goes",
+		"a reserved label that goes": {
 			func(g *v1alpha1.AuthTokenGrant) { g.Labels = nil },
 			[]string{"metadata.labels[clusterpass.dev/label]: Forbidden: " + reserved},
 		},
-		{
-			"the value of a reserved annotation",
+		"the value of a reserved annotation": {
 			func(g *v1alpha1.AuthTokenGrant) { g.Annotations["clusterpass.dev/hub-audit-id"] = "forged" },
 			[]string{"metadata.annotations[clusterpass.dev/hub-audit-id]: Forbidden: " + reserved},
 		},
-		{
-			"the abandon annotation as a label",
+		"the abandon annotation as a label": {
 			func(g *v1alpha1.AuthTokenGrant) { g.Labels[v1alpha1.AnnotationAbandonMember] = abandon },
 			[]string{"metadata.labels[clusterpass.dev/abandon-member]: Forbidden: " + reserved},
 		},
-		{"the abandon annotation", func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }, nil},
-		{
-			"the abandon annotation to another value",
+		"the abandon annotation": {func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }, nil},
+		"the abandon annotation to another value": {
 			func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = "yes" },
 			[]string{`metadata.annotations[clusterpass.dev/abandon-member]: Unsupported value: "yes": supported values: "true"`},
 		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			updated := newGrant()
 			tc.change(updated)
 			assert.Equal(t, tc.want, registrytest.Messages(validateUpdate(updated, newGrant())))

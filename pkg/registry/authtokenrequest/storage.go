@@ -8,7 +8,6 @@ package authtokenrequest
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
@@ -26,6 +26,7 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/mint"
+	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
 // Minter mints tokens.
@@ -37,32 +38,24 @@ type Minter interface {
 }
 
 // REST serves authtokenrequests.
-type REST struct {
-	server
-}
+type REST struct{ server }
 
 // TokenREST serves clusterprofiles/token.
-type TokenREST struct {
-	server
-}
+type TokenREST struct{ server }
 
-var _ interface {
-	rest.Storage
-	rest.Creater
-	rest.Scoper
-	rest.SingularNameProvider
-	rest.ShortNamesProvider
-	rest.TableConvertor
-	rest.GroupVersionKindProvider
-} = &REST{}
-
-var _ interface {
-	rest.Storage
-	rest.NamedCreater
-	rest.Scoper
-	rest.TableConvertor
-	rest.GroupVersionKindProvider
-} = &TokenREST{}
+// What the two have in common is asserted of one.
+var (
+	_ interface {
+		rest.Storage
+		rest.Creater
+		rest.Scoper
+		rest.SingularNameProvider
+		rest.ShortNamesProvider
+		rest.TableConvertor
+		rest.GroupVersionKindProvider
+	} = &REST{}
+	_ rest.NamedCreater = &TokenREST{}
+)
 
 // NewREST returns the storages of authtokenrequests and of clusterprofiles/token.
 func NewREST(minter Minter) (*REST, *TokenREST) {
@@ -79,11 +72,7 @@ func (*REST) ShortNames() []string { return []string{"atr"} }
 func (r *REST) Create(
 	ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
 ) (runtime.Object, error) {
-	request, err := r.prepare(ctx, obj)
-	if err != nil {
-		return nil, err
-	}
-	return r.serve(ctx, request, validate, options)
+	return r.serve(ctx, prepare(ctx, obj), nil, validate, options)
 }
 
 // Create answers a request for the ClusterProfile called name. If the body names a target, it must
@@ -91,15 +80,9 @@ func (r *REST) Create(
 func (r *TokenREST) Create(
 	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
 ) (runtime.Object, error) {
-	request, err := r.prepare(ctx, obj)
-	if err != nil {
-		return nil, err
-	}
-	target := &request.Spec.TargetClusterProfile
-	if target.Name == "" {
-		target.Name = name
-	}
-	fldPath := field.NewPath("spec", "targetClusterProfile")
+	request := prepare(ctx, obj)
+	target, fldPath := &request.Spec.TargetClusterProfile, field.NewPath("spec", "targetClusterProfile")
+	target.Name = cmp.Or(target.Name, name)
 	var errs field.ErrorList
 	if target.Name != name {
 		errs = append(errs, field.Invalid(fldPath.Child("name"), target.Name, "must be the ClusterProfile of the URL, if specified"))
@@ -107,18 +90,11 @@ func (r *TokenREST) Create(
 	if target.Namespace != request.Namespace {
 		errs = append(errs, field.Invalid(fldPath.Child("namespace"), target.Namespace, "must be the namespace of the URL, if specified"))
 	}
-	if len(errs) > 0 {
-		return nil, apierrors.NewInvalid(kind.GroupKind(), nameOf(request), errs)
-	}
-	return r.serve(ctx, request, validate, options)
+	return r.serve(ctx, request, errs, validate, options)
 }
-
-var kind = v1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest")
 
 // server is the common part of both storages.
-type server struct {
-	minter Minter
-}
+type server struct{ minter Minter }
 
 // New implements rest.Storage.
 func (server) New() runtime.Object { return &v1alpha1.AuthTokenRequest{} }
@@ -131,29 +107,21 @@ func (server) NamespaceScoped() bool { return true }
 
 // GroupVersionKind implements rest.GroupVersionKindProvider.
 func (server) GroupVersionKind(containing schema.GroupVersion) schema.GroupVersionKind {
-	return containing.WithKind(kind.Kind)
+	return containing.WithKind("AuthTokenRequest")
 }
 
 // prepare completes a request from its URL, and drops fields that clients must not set.
-func (s server) prepare(ctx context.Context, obj runtime.Object) (*v1alpha1.AuthTokenRequest, error) {
-	request, ok := obj.(*v1alpha1.AuthTokenRequest)
-	if !ok {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an AuthTokenRequest: %T", obj))
-	}
-	namespace, ok := genericapirequest.NamespaceFrom(ctx)
-	if !ok {
-		return nil, apierrors.NewBadRequest("namespace is required")
-	}
-	request.Namespace = namespace
-	if request.Spec.TargetClusterProfile.Namespace == "" {
-		request.Spec.TargetClusterProfile.Namespace = namespace
-	}
+func prepare(ctx context.Context, obj runtime.Object) *v1alpha1.AuthTokenRequest {
+	request := registrystrategy.To[*v1alpha1.AuthTokenRequest](obj)
+	request.Namespace = genericapirequest.NamespaceValue(ctx)
+	target := &request.Spec.TargetClusterProfile
+	target.Namespace = cmp.Or(target.Namespace, request.Namespace)
 	if request.Name == "" && request.GenerateName != "" {
 		request.Name = names.SimpleNameGenerator.GenerateName(request.GenerateName)
 	}
 	request.Status = v1alpha1.AuthTokenRequestStatus{}
 	request.ManagedFields = nil
-	return request, nil
+	return request
 }
 
 // nameOf returns the name of a request for errors. A request needs no name. Without one, errors
@@ -167,35 +135,39 @@ func nameOf(request *v1alpha1.AuthTokenRequest) string {
 }
 
 // serve validates and admits a request, and mints the token for exactly the object that admission
-// has checked.
-func (s server) serve(
-	ctx context.Context, request *v1alpha1.AuthTokenRequest, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
+// has checked. errs are the errors that were found so far.
+func (s server) serve(ctx context.Context, request *v1alpha1.AuthTokenRequest, errs field.ErrorList,
+	validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
 ) (runtime.Object, error) {
-	errs := bounds.Check(request, nil)
+	if len(errs) == 0 {
+		errs = bounds.Check(request, nil)
+	}
 	if len(errs) == 0 {
 		errs = s.minter.Validate(request)
 	}
 	if len(errs) > 0 {
-		return nil, apierrors.NewInvalid(kind.GroupKind(), nameOf(request), bounds.Limit(errs))
+		return nil, apierrors.NewInvalid(v1alpha1.Kind("AuthTokenRequest"), nameOf(request), bounds.Limit(errs))
 	}
-	if validate != nil {
-		if err := validate(ctx, request.DeepCopyObject()); err != nil {
-			return nil, err
-		}
+	if err := validate(ctx, request.DeepCopyObject()); err != nil {
+		return nil, err
 	}
 	requester, ok := genericapirequest.UserFrom(ctx)
 	if !ok {
 		return nil, apierrors.NewUnauthorized("no user in the request")
 	}
-	return Answer(ctx, s.minter, request, mint.Request{User: requester, DryRun: len(options.DryRun) > 0})
+	return Answer(ctx, s.minter, request, requester, nil, len(options.DryRun) > 0)
 }
 
-// Answer mints a token for request, and returns request with it. how says for whom and how; Answer
-// completes it from request and ctx. Warnings go to the client, and annotations to the audit log.
-func Answer(ctx context.Context, minter Minter, request *v1alpha1.AuthTokenRequest, how mint.Request) (runtime.Object, error) {
+// Answer mints a token for request, which is valid and admitted, in the name of requester, and
+// returns request with it. owner owns the grant, or is nil: see mint.Request. Warnings go to the
+// client, and annotations to the audit log.
+func Answer(ctx context.Context, minter Minter, request *v1alpha1.AuthTokenRequest,
+	requester user.Info, owner *metav1.OwnerReference, dryRun bool,
+) (runtime.Object, error) {
 	auditID, _ := audit.AuditIDFrom(ctx)
-	how.Namespace, how.Spec, how.AuditID = request.Namespace, request.Spec, string(auditID)
-	result, err := minter.Mint(ctx, how)
+	result, err := minter.Mint(ctx, mint.Request{
+		User: requester, Namespace: request.Namespace, Spec: request.Spec, AuditID: string(auditID), DryRun: dryRun, Owner: owner,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -218,21 +190,13 @@ var columns = []metav1.TableColumnDefinition{
 // ConvertToTable implements rest.TableConvertor. No cell has the token. The object of a row has
 // only metadata, even if the client asks for the whole object.
 func (server) ConvertToTable(_ context.Context, obj runtime.Object, tableOptions runtime.Object) (*metav1.Table, error) {
-	request, ok := obj.(*v1alpha1.AuthTokenRequest)
-	if !ok {
-		return nil, fmt.Errorf("not an AuthTokenRequest: %T", obj)
-	}
-	expires := "<none>"
+	request := registrystrategy.To[*v1alpha1.AuthTokenRequest](obj)
+	spec, expires := request.Spec, "<none>"
 	if at := request.Status.ExpirationTimestamp; at != nil {
 		expires = at.UTC().Format(time.RFC3339)
 	}
 	table := &metav1.Table{Rows: []metav1.TableRow{{
-		Cells: []any{
-			request.Name,
-			request.Spec.TargetClusterProfile.Name,
-			request.Spec.ServiceAccountNamespace + "/" + request.Spec.ServiceAccountName,
-			expires,
-		},
+		Cells:  []any{request.Name, spec.TargetClusterProfile.Name, spec.ServiceAccountNamespace + "/" + spec.ServiceAccountName, expires},
 		Object: runtime.RawExtension{Object: &v1alpha1.AuthTokenRequest{TypeMeta: request.TypeMeta, ObjectMeta: request.ObjectMeta}},
 	}}}
 	if options, ok := tableOptions.(*metav1.TableOptions); !ok || !options.NoHeaders {

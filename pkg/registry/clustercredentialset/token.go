@@ -25,7 +25,6 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credentialset"
-	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/authtokenrequest"
 )
 
@@ -148,7 +147,7 @@ func (r *TokenREST) serve(
 		return nil, err
 	}
 	owner := credentialset.Owner(set)
-	return authtokenrequest.Answer(ctx, r.minter, request, mint.Request{User: author, DryRun: dryRun, Owner: &owner})
+	return authtokenrequest.Answer(ctx, r.minter, request, author, &owner, dryRun)
 }
 
 // authorizeSecret returns nil if the author may write the Secret that the token is for, and else

@@ -21,12 +21,11 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/mint"
 	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
 
 const (
-	// reservedDomain is whose labels and annotations are the controller's to set.
-	reservedDomain = "clusterpass.dev/"
 	// maxSetName leaves room for it in names that are made of it.
 	maxSetName = 63
 	// exampleCluster stands for a cluster's name where a template is tried out.
@@ -164,8 +163,8 @@ func validateSecret(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	}
 	errs = append(errs, metav1validation.ValidateLabels(secret.Labels, path.Child("labels"))...)
 	errs = append(errs, apivalidation.ValidateAnnotations(secret.Annotations, path.Child("annotations"))...)
-	errs = append(errs, validateReserved(secret.Labels, path.Child("labels"))...)
-	return append(errs, validateReserved(secret.Annotations, path.Child("annotations"))...)
+	errs = append(errs, mint.ValidateReserved(secret.Labels, nil, "controller", path.Child("labels"))...)
+	return append(errs, mint.ValidateReserved(secret.Annotations, nil, "controller", path.Child("annotations"))...)
 }
 
 // validateMultiKueue returns what is wrong with the consumer of a set, and with what Kueue could
@@ -284,16 +283,6 @@ func validateNamespace(namespace string, path *field.Path) field.ErrorList {
 		return nil
 	}
 	return registryvalidation.Invalid(apivalidation.ValidateNamespaceName(namespace, false), namespace, path)
-}
-
-func validateReserved(keys map[string]string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, key := range sets.List(sets.KeySet(keys)) {
-		if strings.HasPrefix(key, reservedDomain) {
-			errs = append(errs, field.Forbidden(path.Key(key), "keys of clusterpass.dev are the controller's to set"))
-		}
-	}
-	return errs
 }
 
 func validateStatus(status *v1alpha1.ClusterCredentialSetStatus, path *field.Path) field.ErrorList {

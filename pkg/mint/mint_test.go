@@ -14,9 +14,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -32,47 +34,37 @@ type laggingHub struct {
 	profileReads, reads      int
 }
 
-func profileOrNot(profile *inventoryv1alpha1.ClusterProfile, name string) (*inventoryv1alpha1.ClusterProfile, error) {
-	if profile == nil {
-		return nil, apierrors.NewNotFound(clusterProfiles, name)
+func orNotFound[T any](object *T, resource schema.GroupResource, name string) (*T, error) {
+	if object == nil {
+		return nil, apierrors.NewNotFound(resource, name)
 	}
-	return profile, nil
+	return object, nil
 }
 
 func (h *laggingHub) Cached(_ context.Context, _, name string) (*inventoryv1alpha1.ClusterProfile, error) {
-	return profileOrNot(h.cached, name)
+	return orNotFound(h.cached, clusterProfiles, name)
 }
 
 func (h *laggingHub) Stored(_ context.Context, _, name string) (*inventoryv1alpha1.ClusterProfile, error) {
 	h.profileReads++
-	return profileOrNot(h.stored, name)
-}
-
-func secretOrNot(secret *corev1.Secret, name string) (*corev1.Secret, error) {
-	if secret == nil {
-		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
-	}
-	return secret, nil
+	return orNotFound(h.stored, clusterProfiles, name)
 }
 
 func (h *laggingHub) Get(_, name string) (*corev1.Secret, error) {
-	return secretOrNot(h.cachedSecret, name)
+	return orNotFound(h.cachedSecret, corev1.Resource("secrets"), name)
 }
 
 func (h *laggingHub) readSecret(_ context.Context, _, name string) (*corev1.Secret, error) {
 	h.reads++
-	return secretOrNot(h.thisSecret, name)
+	return orNotFound(h.thisSecret, corev1.Resource("secrets"), name)
 }
 
-func (h *laggingHub) minter(t *testing.T, decision authorizer.Decision) *Minter {
+func (h *laggingHub) minter(t *testing.T, a authorizer.Authorizer) *Minter {
 	t.Helper()
 	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: h, Stored: h.readSecret})
 	require.NoError(t, err)
 	return New(Config{
-		Profiles: h, Members: pool, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
-		Authorizer: authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-			return decision, "", nil
-		}),
+		Profiles: h, Members: pool, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{}, Authorizer: a,
 	})
 }
 
@@ -139,7 +131,7 @@ func TestMinter_MintRefusal(t *testing.T) {
 			hub := test.hub
 			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}, DryRun: true}
 			r.Spec.TargetClusterProfile.UID = test.uid
-			_, err := hub.minter(t, authorizer.DecisionAllow).Mint(t.Context(), r)
+			_, err := hub.minter(t, authorizerfactory.NewAlwaysAllowAuthorizer()).Mint(t.Context(), r)
 			if test.words == "" {
 				require.NoError(t, err)
 			} else {
@@ -153,7 +145,7 @@ func TestMinter_MintRefusal(t *testing.T) {
 	t.Run("who is not entitled has nothing read", func(t *testing.T) {
 		hub := &laggingHub{}
 		r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "eve"}}
-		_, err := hub.minter(t, authorizer.DecisionNoOpinion).Mint(t.Context(), r)
+		_, err := hub.minter(t, authorizerfactory.NewAlwaysDenyAuthorizer()).Mint(t.Context(), r)
 		require.True(t, apierrors.IsForbidden(err))
 		assert.Zero(t, hub.profileReads+hub.reads)
 	})

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -24,6 +26,9 @@ const (
 	attempts = 5
 	// revocationWait is when to try again where a grant of the same name is being revoked, in seconds.
 	revocationWait = 15
+	// ceilingStep is how far beyond the token's expiry the ceiling of a grant is set, so that the next
+	// write is as far away.
+	ceilingStep = 2 * time.Hour
 )
 
 var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
@@ -32,51 +37,50 @@ var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
 // has just made its ServiceAccount, or what tokens are bound to is gone from the member.
 var errRaced = errors.New("the grant has changed meanwhile")
 
-// storeGrant returns the grant of the request, as it is stored: found, changed to what is
-// asked for, or created.
-func (t *task) storeGrant(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
+// storeGrant has the hub store the grant of the request: found, changed to what is asked for, or
+// created.
+func (t *task) storeGrant(ctx context.Context) (err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	for range attempts {
-		g, created, err = t.storeGrantOnce(ctx)
-		if !errors.Is(err, errRaced) {
-			return g, created, err
+		if t.stored, err = t.storeGrantOnce(ctx); !errors.Is(err, errRaced) {
+			return err
 		}
 	}
-	return nil, false, t.conflict("other requests are changing it; try again")
+	return t.newConflict("other requests are changing it; try again")
 }
 
-func (t *task) storeGrantOnce(ctx context.Context) (g *clusterpassv1alpha1.AuthTokenGrant, created bool, err error) {
+// storeGrantOnce returns errRaced where storeGrant is to try again.
+func (t *task) storeGrantOnce(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	live, err := t.Grants.Live(ctx, t.want.Namespace, t.want.Name)
 	switch {
 	case apierrors.IsNotFound(err):
-		g, err = t.create(ctx)
-		return g, true, err
+		return t.create(ctx)
 	case err != nil:
-		return nil, false, err
+		return nil, err
 	case live.DeletionTimestamp != nil:
-		conflict := t.conflict("it is being revoked; try again when that is done")
+		conflict := t.newConflict("it is being revoked; try again when that is done")
 		conflict.ErrStatus.Details.RetryAfterSeconds = revocationWait
-		return nil, false, conflict
+		return nil, conflict
 	case !grant.IsFor(live, t.want):
-		return nil, false, t.conflict(
-			"its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
-	case !t.mayUse(live):
-		return nil, false, t.conflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
+		return nil, t.newConflict("its name belongs to a grant for another ServiceAccount or another cluster; choose another ServiceAccount name")
+	case grant.SetOf(live) != grant.SetOf(t.want):
+		// Requests of a set use only grants of that set, and requests of users only grants of no set.
+		return nil, t.newConflict("its ServiceAccount belongs to %s; choose another ServiceAccount name", ownerOf(live))
 	}
 	if err := grant.CheckMember(live, t.want.Status.MemberUID); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if difference(live, t.want) == "" {
-		return live, false, nil
+		return live, nil
 	}
-	g, err = t.update(ctx, live)
+	g, err := t.update(ctx, live)
 	if of := live.Spec.Requester.Username; err == nil && t.request.Owner == nil && of != t.request.User.GetName() {
 		t.warnings = append(t.warnings, fmt.Sprintf(
 			"the earlier tokens of ServiceAccount %s, requested by user %q, have ended: its rights have changed", grant.Account(live), of))
 	}
-	return g, false, err
+	return g, err
 }
 
 // ownerOf says whose requests a grant is for.
@@ -103,17 +107,18 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 			// The ServiceAccount is there because an equal request has just made it.
 			return nil, errRaced
 		}
-		return nil, t.memberError(err, "look up what the request names")
+		return nil, grant.MemberError(t.client, err, "look up what the request names")
 	}
 	// Whoever removes the member waits only for the grants that exist when it lists them. So create
 	// none after that.
-	if err := t.checkCachedNotLeaving(); err != nil {
+	if err := checkNotLeaving(t.profile.Name, t.Members.CachedLeaving(t.profile)); err != nil {
 		return nil, err
 	}
 	created, err := t.Grants.Create(ctx, t.want)
 	if apierrors.IsAlreadyExists(err) {
 		return nil, errRaced
 	}
+	t.created = err == nil
 	return created, err
 }
 
@@ -127,9 +132,9 @@ func (t *task) checkCount(ctx context.Context) error {
 	case err != nil:
 		return apierrors.NewInternalError(fmt.Errorf("counting the grants of namespace %s: %w", t.want.Namespace, err))
 	case count >= t.MaxGrants:
-		return apierrors.NewForbidden(authTokenGrants, t.want.Name,
-			fmt.Errorf("namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised",
-				t.want.Namespace, count, t.MaxGrants))
+		return apierrors.NewForbidden(authTokenGrants, t.want.Name, fmt.Errorf(
+			"namespace %s has %d grants and may have %d: revoke some, or have --max-grants-per-namespace raised",
+			t.want.Namespace, count, t.MaxGrants))
 	}
 	return nil
 }
@@ -150,10 +155,10 @@ func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGr
 	setReady(next, metav1.ConditionFalse, clusterpassv1alpha1.GrantReasonPending, "the member cluster does not have the new roles yet")
 	keeper := t.keeper(next)
 	if err := errors.Join(keeper.CheckRoles(ctx), keeper.CheckBindings(ctx)); err != nil {
-		return nil, t.memberError(err, "bind what the request names")
+		return nil, grant.MemberError(t.client, err, "bind what the request names")
 	}
 	if err := t.keeper(live).EndTokens(ctx); err != nil {
-		return nil, t.memberError(err, "end the earlier tokens of the grant")
+		return nil, grant.MemberError(t.client, err, "end the earlier tokens of the grant")
 	}
 	updated, err := t.Grants.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
@@ -165,14 +170,8 @@ func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGr
 // authorizeUpdate returns nil for who may update the grant, else 409 with how it differs.
 func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGrant) error {
 	decision, _, err := t.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User:            t.request.User,
-		Verb:            "update",
-		Namespace:       live.Namespace,
-		APIGroup:        clusterpassv1alpha1.GroupName,
-		APIVersion:      clusterpassv1alpha1.SchemeGroupVersion.Version,
-		Resource:        authTokenGrants.Resource,
-		Name:            live.Name,
-		ResourceRequest: true,
+		User: t.request.User, Verb: "update", Namespace: live.Namespace, Name: live.Name, ResourceRequest: true,
+		APIGroup: authTokenGrants.Group, APIVersion: clusterpassv1alpha1.SchemeGroupVersion.Version, Resource: authTokenGrants.Resource,
 	})
 	switch {
 	case decision == authorizer.DecisionAllow:
@@ -180,12 +179,86 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 	case err != nil:
 		return apierrors.NewInternalError(fmt.Errorf("review of update on %s: %w", authTokenGrants, err))
 	}
-	return t.conflict("it was made for a request with other rights (%s), and user %q may not update it; "+
+	return t.newConflict("it was made for a request with other rights (%s), and user %q may not update it; "+
 		"choose another ServiceAccount name, or ask for the same", difference(live, t.want), t.request.User.GetName())
 }
 
-// conflict returns 409 about the grant of the request.
-func (t *task) conflict(format string, args ...any) *apierrors.StatusError {
+// recordEnsured records that the member has all of the grant, with a ceiling that the token will not
+// pass. Where the grant has been deleted or changed meanwhile, what was made for it is withdrawn: it
+// is not resurrected.
+func (t *task) recordEnsured(ctx context.Context, ready *grant.Ensured) (err error) {
+	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
+	// A grant that does not say where it is is here if its ServiceAccount was there already, or if it
+	// was never on any member. Any other may be on another cluster.
+	isHere := ready.AccountFound || t.stored.Status.ObservedGeneration == 0 || t.joined() != ""
+	err = t.amend(ctx, func(next *clusterpassv1alpha1.AuthTokenGrant) {
+		next.Status.ObservedGeneration = next.Generation
+		next.Status.MemberObjects = grant.Objects(next)
+		next.Status.AccessProvider = t.want.Status.AccessProvider
+		if next.Status.MemberUID == "" && isHere {
+			next.Status.MemberUID = t.want.Status.MemberUID
+		}
+		setReady(next, metav1.ConditionTrue, clusterpassv1alpha1.GrantReasonEnsured, grant.EnsuredMessage)
+		t.raiseCeiling(next)
+	})
+	if apierrors.IsConflict(err) {
+		t.withdraw(ctx)
+	}
+	return err
+}
+
+// amend reads the stored grant again, and stores what mutate makes of it where that differs. It
+// returns 409 where the grant is being deleted, has been, or has another spec now.
+func (t *task) amend(ctx context.Context, mutate func(next *clusterpassv1alpha1.AuthTokenGrant)) error {
+	for range attempts {
+		live, err := t.Grants.Live(ctx, t.stored.Namespace, t.stored.Name)
+		switch {
+		case apierrors.IsNotFound(err), err == nil && !grant.IsCurrent(live, t.stored):
+			return t.newConflict("it has been revoked or changed meanwhile")
+		case err != nil:
+			return err
+		}
+		next := live.DeepCopy()
+		mutate(next)
+		t.noteSet(next)
+		if !equality.Semantic.DeepEqual(live, next) {
+			live, err = t.Grants.Update(ctx, next)
+		}
+		if err == nil {
+			t.stored = live
+		}
+		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return t.newConflict("other requests are changing it; try again")
+}
+
+// covers returns whether the token that is requested cannot pass the ceiling of g.
+func (t *task) covers(g *clusterpassv1alpha1.AuthTokenGrant) bool {
+	ceiling := g.Status.ExpirationCeiling
+	return ceiling != nil && !ceiling.Time.Before(t.Clock.Now().Add(t.expiration+maxClockLead))
+}
+
+// raiseCeiling has g cover the token that is requested.
+func (t *task) raiseCeiling(g *clusterpassv1alpha1.AuthTokenGrant) {
+	if t.covers(g) {
+		return
+	}
+	now := t.Clock.Now()
+	g.Status.ExpirationCeiling = ptr.To(metav1.NewTime(now.Add(t.expiration + ceilingStep)))
+	g.Status.LastIssuedTime = ptr.To(metav1.NewTime(now))
+	g.Status.LastRequester = ptr.To(t.want.Spec.Requester)
+}
+
+func setReady(g *clusterpassv1alpha1.AuthTokenGrant, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{
+		Type: clusterpassv1alpha1.GrantReady, Status: status, Reason: reason, Message: message, ObservedGeneration: g.Generation,
+	})
+}
+
+// newConflict returns 409 about the grant of the request.
+func (t *task) newConflict(format string, args ...any) *apierrors.StatusError {
 	return apierrors.NewConflict(authTokenGrants, t.want.Name, fmt.Errorf(format, args...))
 }
 
@@ -215,9 +288,4 @@ func roleList(roles []grant.Role) []string {
 		all = append(all, text)
 	}
 	return all
-}
-
-// requester returns u as a grant records it.
-func requester(u user.Info) clusterpassv1alpha1.Requester {
-	return clusterpassv1alpha1.Requester{Username: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups()}
 }

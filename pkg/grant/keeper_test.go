@@ -18,13 +18,6 @@ import (
 	"clusterpass.dev/pkg/grant"
 )
 
-// storeFunc is a hub whose grant is what it returns.
-type storeFunc func() (*v1alpha1.AuthTokenGrant, error)
-
-func (f storeFunc) Live(context.Context, string, string) (*v1alpha1.AuthTokenGrant, error) {
-	return f()
-}
-
 func TestKeeper_Confirm(t *testing.T) {
 	tests := map[string]struct {
 		// change makes of the grant what is stored; it is nil if there is none.
@@ -51,8 +44,8 @@ func TestKeeper_Confirm(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			g, _, client := ensured(t)
-			keeper := grant.NewKeeper("hub", g, client, clock.RealClock{})
-			now, err := keeper.Confirm(t.Context(), storeFunc(func() (*v1alpha1.AuthTokenGrant, error) {
+			keeper := &grant.Keeper{HubID: "hub", Grant: g, Client: client, Clock: clock.RealClock{}}
+			now, err := keeper.Confirm(t.Context(), func(context.Context, string, string) (*v1alpha1.AuthTokenGrant, error) {
 				if test.err != nil {
 					return nil, test.err
 				}
@@ -62,12 +55,10 @@ func TestKeeper_Confirm(t *testing.T) {
 				stored := g.DeepCopy()
 				test.change(stored)
 				return stored, nil
-			}))
+			})
 			require.ErrorIs(t, err, test.err)
 			assert.Equal(t, test.current, now != nil)
-			found, err := grant.List(t.Context(), client, "hub")
-			require.NoError(t, err)
-			assert.Equal(t, test.left, kinds(found))
+			assert.Equal(t, test.left, kinds(list(t, client, "hub")))
 		})
 	}
 }

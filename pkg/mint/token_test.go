@@ -14,7 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/yaml"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -64,9 +67,9 @@ func TestTask_CheckToken(t *testing.T) {
 			}
 			encode := base64.RawURLEncoding.EncodeToString
 			token := encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature")) + test.suffix
-			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}}
+			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}, stored: g, expiration: time.Hour}
 			answer := &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(test.expires)}}
-			issued, err := task.checkToken(g, grant.Bound{ServiceAccount: "account", Secret: "secret"}, answer, 3600)
+			issued, err := task.checkToken(grant.Bound{ServiceAccount: "account", Secret: "secret"}, answer)
 			if test.words != "" {
 				require.ErrorContains(t, err, test.words)
 				assert.NotContains(t, err.Error(), encode([]byte(claims))[:40])
@@ -84,4 +87,51 @@ func TestMinter_Clamp(t *testing.T) {
 		got, _ := m.clamp(&asked)
 		assert.Equal(t, want, got, asked)
 	}
+}
+
+func testKubeconfig(tb testing.TB) (clientcmdv1.Cluster, []byte) {
+	tb.Helper()
+	g := grant.New("default", validRequest().Spec, "uid-1", clusterpassv1alpha1.Requester{})
+	cluster := clientcmdv1.Cluster{
+		Server:                   "https://bravelion.example.com:6443",
+		CertificateAuthorityData: []byte("-----BEGIN CERTIFICATE-----\n"),
+		TLSServerName:            "bravelion",
+		ProxyURL:                 "https://proxy.example.com",
+	}
+	file, err := kubeconfig(g, cluster, "a-token")
+	require.NoError(tb, err)
+	return cluster, file
+}
+
+// The kubeconfig is all that it takes.
+func TestKubeconfig(t *testing.T) {
+	want, file := testKubeconfig(t)
+	config, err := clientcmd.Load(file)
+	require.NoError(t, err)
+	current := config.Contexts[config.CurrentContext]
+	require.NotNil(t, current)
+	assert.Equal(t, "bravelion", config.CurrentContext)
+	assert.Equal(t, "default", current.Namespace)
+	cluster := config.Clusters[current.Cluster]
+	assert.Equal(t, want.Server, cluster.Server)
+	assert.Equal(t, want.CertificateAuthorityData, cluster.CertificateAuthorityData)
+	assert.Equal(t, want.TLSServerName, cluster.TLSServerName)
+	assert.Equal(t, want.ProxyURL, cluster.ProxyURL)
+	assert.Equal(t, "a-token", config.AuthInfos[current.AuthInfo].Token)
+}
+
+// BenchmarkKubeconfig shows why the file is JSON.
+func BenchmarkKubeconfig(b *testing.B) {
+	_, file := testKubeconfig(b)
+	b.Run("as it is", func(b *testing.B) {
+		for b.Loop() {
+			testKubeconfig(b)
+		}
+	})
+	b.Run("as YAML of block style", func(b *testing.B) {
+		for b.Loop() {
+			_, err := yaml.JSONToYAML(file)
+			require.NoError(b, err)
+		}
+	})
 }

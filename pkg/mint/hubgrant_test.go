@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
@@ -39,19 +39,12 @@ type storedGrants struct {
 	updateErr error
 }
 
-func (s *storedGrants) get(g *clusterpassv1alpha1.AuthTokenGrant, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
-	if g == nil {
-		return nil, apierrors.NewNotFound(authTokenGrants, name)
-	}
-	return g, nil
-}
-
 func (s *storedGrants) Cached(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
-	return s.get(s.cached, name)
+	return orNotFound(s.cached, authTokenGrants, name)
 }
 
 func (s *storedGrants) Live(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
-	return s.get(s.live, name)
+	return orNotFound(s.live, authTokenGrants, name)
 }
 
 func (s *storedGrants) Count(context.Context, string) (int64, error) { return s.count, nil }
@@ -66,18 +59,18 @@ func (s *storedGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthToke
 }
 
 func testTask(store *storedGrants) *task {
-	allowNothing := authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-		return authorizer.DecisionNoOpinion, "", nil
-	})
 	m := &Minter{
 		Config: Config{
-			Grants: store, MaxGrants: 3, Authorizer: allowNothing, RequestTimeout: time.Minute,
+			Grants: store, MaxGrants: 3, Authorizer: authorizerfactory.NewAlwaysDenyAuthorizer(), RequestTimeout: time.Minute,
 			Clock: testingclock.NewFakeClock(time.Now()),
 		},
 		verified: utilcache.NewLRUExpireCache(10),
 	}
 	r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
-	return &task{Minter: m, request: r, client: &member.Client{}, want: grant.New("default", r.Spec, "uid-1", requester(r.User))}
+	return &task{
+		Minter: m, target: &target{profile: profileWith("uid-1"), client: &member.Client{}}, request: r, expiration: time.Hour,
+		want: grant.New("default", r.Spec, "uid-1", clusterpassv1alpha1.Requester{Username: "jane"}),
+	}
 }
 
 // stored is the grant that testTask wants, as it would be stored.
@@ -108,7 +101,7 @@ func TestTask_StoreGrant(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := testTask(&storedGrants{cached: test.cached, live: test.live}).storeGrant(t.Context())
+			err := testTask(&storedGrants{cached: test.cached, live: test.live}).storeGrant(t.Context())
 			assert.True(t, apierrors.IsConflict(err), "%v", err)
 			assert.ErrorContains(t, err, test.words)
 		})
@@ -116,7 +109,7 @@ func TestTask_StoreGrant(t *testing.T) {
 }
 
 func TestTask_StoreGrantTooMany(t *testing.T) {
-	_, _, err := testTask(&storedGrants{count: 3}).storeGrant(t.Context())
+	err := testTask(&storedGrants{count: 3}).storeGrant(t.Context())
 	assert.True(t, apierrors.IsForbidden(err), "%v", err)
 	assert.ErrorContains(t, err, "has 3 grants and may have 3")
 }
@@ -141,8 +134,8 @@ func TestTask_Known(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			work := testTask(&storedGrants{cached: stored(test.change)})
-			work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
-			_, _, known := work.known(t.Context())
+			work.verified.Add(verifiedKey{"grant-1", 1}, grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
+			_, known := work.known(t.Context())
 			assert.Equal(t, test.want, known)
 		})
 	}
@@ -152,18 +145,17 @@ func TestTask_Known(t *testing.T) {
 func TestTask_RaiseCeiling(t *testing.T) {
 	store := &storedGrants{live: stored(asIs)}
 	work := testTask(store)
-	const hour = 3600
-	raise := func(expiration int64) *clusterpassv1alpha1.AuthTokenGrant {
-		g, err := work.amend(t.Context(), store.live, func(next *clusterpassv1alpha1.AuthTokenGrant) { work.raiseCeiling(next, expiration) })
-		require.NoError(t, err)
-		return g
+	work.stored = store.live
+	raise := func(expiration time.Duration) {
+		work.expiration = expiration
+		require.NoError(t, work.amend(t.Context(), work.raiseCeiling))
 	}
-	first := raise(hour)
-	assert.Equal(t, 3*time.Hour, first.Status.ExpirationCeiling.Sub(work.Clock.Now()), "the token's hour and two more")
-	store.live, store.updated = first, nil
-	raise(2 * hour)
+	raise(time.Hour)
+	assert.Equal(t, 3*time.Hour, work.stored.Status.ExpirationCeiling.Sub(work.Clock.Now()), "the token's hour and two more")
+	store.live, store.updated = work.stored, nil
+	raise(2 * time.Hour)
 	assert.Nil(t, store.updated, "a token below the ceiling wrote the grant")
-	raise(3 * hour)
+	raise(3 * time.Hour)
 	assert.NotNil(t, store.updated, "a token at the ceiling did not raise it")
 }
 
@@ -205,16 +197,17 @@ func TestTask_StoreGrantOwner(t *testing.T) {
 			work := testTask(&storedGrants{cached: stored(test.live), live: stored(test.live)})
 			if test.owner != "" {
 				work.request.Owner = &metav1.OwnerReference{UID: test.owner}
+				work.noteSet(work.want)
 			}
-			_, _, err := work.storeGrant(t.Context())
+			err := work.storeGrant(t.Context())
 			if test.words == "" {
 				assert.NoError(t, err)
 			} else {
 				assert.True(t, apierrors.IsConflict(err), "%v", err)
 				assert.ErrorContains(t, err, test.words)
 			}
-			work.verified.Add(keyOf(stored(asIs)), grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
-			_, _, known := work.known(t.Context())
+			work.verified.Add(verifiedKey{"grant-1", 1}, grant.Bound{ServiceAccount: "sa", Secret: "secret"}, time.Hour)
+			_, known := work.known(t.Context())
 			assert.Equal(t, test.words == "", known)
 		})
 	}
@@ -234,7 +227,8 @@ func TestTask_RunWarm(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			work := testTask(&storedGrants{live: stored(test.change), updateErr: test.updateErr})
-			_, _, err := work.runWarm(t.Context(), stored(asIs), grant.Bound{}, 3600)
+			work.stored = stored(asIs)
+			_, err := work.runWarm(t.Context(), grant.Bound{})
 			require.ErrorIs(t, err, test.want)
 		})
 	}
