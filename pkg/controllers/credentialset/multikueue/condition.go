@@ -72,7 +72,7 @@ func (p *pass) author() string {
 func (p *pass) active() (count int, first string) {
 	for _, name := range p.kept {
 		says := "Kueue has not reported on it yet"
-		if cluster, err := p.get(clusterKind, name); err == nil && cluster != nil {
+		if cluster, err := p.listers[clusterKind].Get(name); err == nil {
 			if connected := connection(cluster); connected != nil {
 				if connected.Status == metav1.ConditionTrue {
 					count++

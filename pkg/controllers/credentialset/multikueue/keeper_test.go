@@ -116,14 +116,14 @@ func (h *hub) followed(t *testing.T) bool {
 		require.NoError(t, err)
 		list, err := h.objects.Tracker().List(of.resource, kueue.GroupVersion.WithKind(of.name), metav1.NamespaceAll)
 		require.NoError(t, err)
-		var want []runtime.Object
+		var want []*unstructured.Unstructured
 		require.NoError(t, meta.EachListItem(list, func(object runtime.Object) error {
 			if u, ok := object.(*unstructured.Unstructured); ok && u.GetLabels()[v1alpha1.LabelCredentialSetUID] != "" {
-				want = append(want, object)
+				want = append(want, u)
 			}
 			return nil
 		}))
-		byName := func(a, b runtime.Object) int { return strings.Compare(nameOf(a), nameOf(b)) }
+		byName := func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) }
 		slices.SortFunc(cached, byName)
 		slices.SortFunc(want, byName)
 		if !equality.Semantic.DeepEqual(cached, want) {
@@ -131,14 +131,6 @@ func (h *hub) followed(t *testing.T) bool {
 		}
 	}
 	return true
-}
-
-func nameOf(object runtime.Object) string {
-	u, ok := object.(*unstructured.Unstructured)
-	if !ok {
-		return ""
-	}
-	return u.GetName()
 }
 
 // connect has Kueue say that it is connected to each cluster.
@@ -167,24 +159,18 @@ func (h *hub) config(t *testing.T) []string {
 // written returns the writes since the last time, as VERB RESOURCE NAME, each once.
 func (h *hub) written() []string {
 	var all []string
-	for _, write := range h.writes() {
-		if !slices.Contains(all, write) {
-			all = append(all, write)
-		}
-	}
-	return all
-}
-
-func (h *hub) writes() []string {
-	var all []string
 	for _, action := range h.objects.Actions() {
+		write := action.GetVerb() + " " + action.GetResource().Resource + " "
 		switch a := action.(type) {
 		case clienttesting.CreateAction: // An update is one, too.
-			if object, ok := a.GetObject().(*unstructured.Unstructured); ok {
-				all = append(all, a.GetVerb()+" "+a.GetResource().Resource+" "+object.GetName())
-			}
+			write += a.GetObject().(*unstructured.Unstructured).GetName()
 		case clienttesting.DeleteAction:
-			all = append(all, "delete "+a.GetResource().Resource+" "+a.GetName())
+			write += a.GetName()
+		default:
+			continue
+		}
+		if !slices.Contains(all, write) {
+			all = append(all, write)
 		}
 	}
 	h.objects.ClearActions()
