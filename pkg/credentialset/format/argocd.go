@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
@@ -51,14 +49,14 @@ type argoCDTLSClientConfig struct {
 	CAData     []byte `json:"caData,omitempty"`
 }
 
-// argoCDSecret returns a cluster for Argo CD. Argo CD knows its clusters by the URLs of their
+// argoCDData returns a cluster for Argo CD. Argo CD knows its clusters by the URLs of their
 // servers: where two profiles lead to one server, one of the two Secrets is as good as not there.
-func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
+func argoCDData(c Credential, server *url.URL) (map[string][]byte, error) {
 	name := c.Cluster
 	if c.ArgoCD != nil {
 		name = cmp.Or(c.ArgoCD.Name, name)
 	}
-	if name == argoCDOwnName || isArgoCDOwnServer(server) {
+	if name == argoCDOwnName || ArgoCDServer(server.String()) == argoCDOwnServer {
 		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer +
 			" are those of the cluster that Argo CD runs in")
 	}
@@ -73,7 +71,7 @@ func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
 	}
 	data := argoCDOptions(c.ArgoCD)
 	data[ArgoCDNameKey], data[ArgoCDServerKey], data[ArgoCDConfigKey] = []byte(name), []byte(cluster.Server), config
-	return &Secret{Type: corev1.SecretTypeOpaque, Labels: Labels(v1alpha1.SecretFormatArgoCD), Data: data}, nil
+	return data, nil
 }
 
 // argoCDOptions returns the keys for what a set says. What it does not say has no key: that is Argo
@@ -100,6 +98,3 @@ func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
 
 // ArgoCDServer returns a server's URL as Argo CD compares it: it drops trailing slashes.
 func ArgoCDServer(server string) string { return strings.TrimRight(server, "/") }
-
-// isArgoCDOwnServer returns whether Argo CD takes server for its own cluster's.
-func isArgoCDOwnServer(server *url.URL) bool { return ArgoCDServer(server.String()) == argoCDOwnServer }

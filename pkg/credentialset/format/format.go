@@ -41,42 +41,34 @@ type Secret struct {
 	Type corev1.SecretType
 }
 
-// Labels returns the labels by which the consumer of format f finds a Secret.
-func Labels(f v1alpha1.SecretFormat) map[string]string {
-	if f == v1alpha1.SecretFormatArgoCD {
-		return map[string]string{ArgoCDTypeLabel: ArgoCDCluster}
-	}
-	return nil
-}
-
 // Render returns the content of a Secret of format f for c. It returns an error if c has no token,
 // if c leads to an unsafe server, or if f cannot express all of c. Errors name the cluster. They
 // never contain a token, or a URL that may have a password.
 func Render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
-	secret, err := render(f, c)
+	data, err := render(f, c)
 	if err != nil {
 		return nil, fmt.Errorf("credential for cluster %q as %q: %w", c.Cluster, f, err)
+	}
+	secret := &Secret{Data: data, Type: corev1.SecretTypeOpaque}
+	if f == v1alpha1.SecretFormatArgoCD {
+		secret.Labels = map[string]string{ArgoCDTypeLabel: ArgoCDCluster}
 	}
 	return secret, nil
 }
 
-func render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
-	server, err := check(c)
+func render(f v1alpha1.SecretFormat, c Credential) (map[string][]byte, error) {
+	server, err := check(&c)
 	if err != nil {
-		return nil, err
-	}
-	// Consumers in Go skip invalid certificates in a bundle, but others do not.
-	c.Status.Cluster = c.Status.Cluster.DeepCopy()
-	if c.Status.Cluster.CertificateAuthorityData, err = endpoint.CleanBundle(c.Status.Cluster.CertificateAuthorityData); err != nil {
 		return nil, err
 	}
 	switch f {
 	case v1alpha1.SecretFormatKubeconfig:
-		return kubeconfigSecret(c, server)
+		file, err := kubeconfig(c, server)
+		return map[string][]byte{KueueKey: file, ValueKey: file}, err
 	case v1alpha1.SecretFormatArgoCD:
-		return argoCDSecret(c, server)
+		return argoCDData(c, server)
 	case v1alpha1.SecretFormatToken:
-		return tokenSecret(c), nil
+		return tokenData(c), nil
 	default:
 		return nil, fmt.Errorf("the format is none of %s, %s and %s",
 			v1alpha1.SecretFormatKubeconfig, v1alpha1.SecretFormatArgoCD, v1alpha1.SecretFormatToken)
@@ -85,8 +77,9 @@ func render(f v1alpha1.SecretFormat, c Credential) (*Secret, error) {
 
 // check returns the URL of the server that c is for, or an error if something in c is missing or
 // wrong for all formats. Without a CA, the consumer verifies the server with the CAs of its system.
-func check(c Credential) (*url.URL, error) {
-	cluster := c.Status.Cluster
+// It drops invalid certificates from the CAs of c: consumers in Go skip them, but others do not.
+func check(c *Credential) (*url.URL, error) {
+	cluster := c.Status.Cluster.DeepCopy()
 	switch {
 	case c.Cluster == "":
 		return nil, errors.New("the cluster has no name")
@@ -95,9 +88,11 @@ func check(c Credential) (*url.URL, error) {
 	case cluster == nil:
 		return nil, errors.New("the answer does not say how to reach the cluster")
 	}
-	if _, err := endpoint.CleanBundle(cluster.CertificateAuthorityData); err != nil {
+	bundle, err := endpoint.CleanBundle(cluster.CertificateAuthorityData)
+	if err != nil {
 		return nil, fmt.Errorf("certificate-authority-data %w", err)
 	}
+	cluster.CertificateAuthorityData, c.Status.Cluster = bundle, cluster
 	if cluster.ProxyURL != "" {
 		if _, err := endpoint.ParseProxy(cluster.ProxyURL); err != nil {
 			return nil, err

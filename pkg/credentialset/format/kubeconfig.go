@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -27,14 +26,6 @@ const (
 )
 
 const httpsPort = "443"
-
-func kubeconfigSecret(c Credential, server *url.URL) (*Secret, error) {
-	file, err := kubeconfig(c, server)
-	if err != nil {
-		return nil, err
-	}
-	return &Secret{Type: corev1.SecretTypeOpaque, Data: map[string][]byte{KueueKey: file, ValueKey: file}}, nil
-}
 
 // kubeconfig returns a kubeconfig with one context, and with an inline token and CA. It contains
 // only parts that were checked.

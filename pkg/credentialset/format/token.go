@@ -5,9 +5,9 @@ package format
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -25,7 +25,7 @@ const (
 	ExpirationTimestampKey = "expirationTimestamp"
 )
 
-func tokenSecret(c Credential) *Secret {
+func tokenData(c Credential) map[string][]byte {
 	cluster := c.Status.Cluster
 	data := map[string][]byte{
 		TokenKey:         []byte(c.Status.Token),
@@ -37,12 +37,8 @@ func tokenSecret(c Credential) *Secret {
 	if expires := c.Status.ExpirationTimestamp; expires != nil {
 		data[ExpirationTimestampKey] = []byte(expires.UTC().Format(time.RFC3339))
 	}
-	for key, value := range data {
-		if len(value) == 0 {
-			delete(data, key)
-		}
-	}
-	return &Secret{Type: corev1.SecretTypeOpaque, Data: data}
+	maps.DeleteFunc(data, func(_ string, value []byte) bool { return len(value) == 0 })
+	return data
 }
 
 // Tokens returns every token in data, in all formats. It is for callers that look for a known
