@@ -45,19 +45,15 @@ func newSets(t *testing.T) *setsHub {
 	s := &setsHub{hub: newHub(t), there: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
 	s.sets = listers.NewClusterCredentialSetLister(s.there)
 	s.Recorder = &events.FakeRecorder{}
-	s.states, s.writes = map[types.UID]map[string]state{}, map[credentialKey]written{}
 	s.setQueue = workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName](),
 		workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Clock: s.clock})
 	t.Cleanup(s.setQueue.ShutDown)
-	s.addCredentialQueue()
-	t.Cleanup(s.credentialQueue.ShutDown)
-
 	kube, ok := s.Hub.(*fake.Clientset)
 	require.True(t, ok)
 	kube.PrependReactor("create", "selfsubjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, &authorizationv1.SelfSubjectAccessReview{Status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}, nil
 	})
-	s.secrets = newSecrets(t.Context(), kube, s.secretChanged)
+	s.secrets = s.newSecrets(t.Context())
 	client := ours.NewClientset()
 	client.PrependReactor("create", "clustercredentialsets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		create := action.(clienttesting.CreateActionImpl)
@@ -87,7 +83,10 @@ func (s *setsHub) add(t *testing.T, namespace, name string) []credentialKey {
 	require.NoError(t, s.there.Add(set))
 	require.Empty(t, s.limits.reserve(set, 2))
 	require.NoError(t, s.grantsThere.Add(&v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "grant"}}))
-	require.Eventually(t, func() bool { return s.secrets.watch(t.Context(), set) == nil }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, err := s.secrets.Start(t.Context(), namespace)
+		return err == nil
+	}, time.Minute, time.Millisecond)
 	return []credentialKey{{cache.MetaObjectToName(set), "bravelion"}, {cache.MetaObjectToName(set), "smartfish"}}
 }
 

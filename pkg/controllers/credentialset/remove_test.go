@@ -29,17 +29,17 @@ func (m marks) StoredLeaving(context.Context, *inventoryv1alpha1.ClusterProfile)
 	return m.stored
 }
 
-func TestController_Left(t *testing.T) {
+func TestController_Removable(t *testing.T) {
 	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion", ResourceVersion: "1"}}
 	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "set"}}
 	leaving := &member.Leaving{}
 	for name, test := range map[string]struct {
 		marks
-		left  bool
-		words string
+		removable bool
+		words     string
 	}{
-		"what is not selected is left":                          {left: true},
-		"a member that leaves is left":                          {marks: marks{leaving, leaving}, left: true},
+		"what is not selected is left":                          {removable: true},
+		"a member that leaves is left":                          {marks: marks{leaving, leaving}, removable: true},
 		"one that stays after all is not, if a cache is behind": {marks: marks{cached: leaving}, words: "default/bravelion stays after all"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,8 +49,8 @@ func TestController_Left(t *testing.T) {
 				Options:  Options{Inventory: inventoryfake.NewSimpleClientset(profile), Members: test.marks},
 				profiles: inventorylisters.NewClusterProfileLister(indexer),
 			}
-			left, _, err := c.left(t.Context(), set, "bravelion")
-			assert.Equal(t, test.left, left)
+			removable, _, err := c.removable(t.Context(), set, "bravelion")
+			assert.Equal(t, test.removable, removable)
 			if test.words != "" {
 				require.ErrorContains(t, err, test.words)
 				return
@@ -60,7 +60,7 @@ func TestController_Left(t *testing.T) {
 	}
 }
 
-func TestController_TellLeft(t *testing.T) {
+func TestController_RecordRemains(t *testing.T) {
 	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set", UID: "set-1"}}
 	set.Spec.Secret.Namespace = "consumers"
 	written := set.DeepCopy()
@@ -82,7 +82,7 @@ func TestController_TellLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(2)
-			(&Controller{Options: Options{Recorder: recorder}}).recordLeft(test.set, test.secrets, test.kueue)
+			(&Controller{Options: Options{Recorder: recorder}}).recordRemains(test.set, test.secrets, test.kueue)
 			close(recorder.Events)
 			var got []string
 			for event := range recorder.Events {

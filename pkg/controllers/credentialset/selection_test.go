@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	testingclock "k8s.io/utils/clock/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
@@ -85,15 +84,18 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 		return true, review, nil
 	})
 	h.Controller = &Controller{
-		Options:   Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock},
-		profiles:  profiles.Lister(),
-		grants:    listers.NewAuthTokenGrantLister(h.grantsThere),
-		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
-		undecided: map[credentialKey]time.Time{},
+		Options:    Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock, User: signer},
+		profiles:   profiles.Lister(),
+		grants:     listers.NewAuthTokenGrantLister(h.grantsThere),
+		placements: listers.NewPlacementLister(h.placementsThere),
+		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
+		records:    map[types.UID]map[string]*record{},
 	}
-	h.decisions = newDecisions(ctx, slices, listers.NewPlacementLister(h.placementsThere), signer, func(any) {})
+	h.addCredentialQueue()
+	t.Cleanup(h.credentialQueue.ShutDown)
+	h.decisions = newDecisions(ctx, slices, cache.ResourceEventHandlerFuncs{})
 	require.Eventually(t, func() bool {
-		_, err := h.decisions.informers.Start(ctx, metav1.NamespaceAll)
+		_, err := h.decisions.Start(ctx, metav1.NamespaceAll)
 		return err == nil
 	}, time.Minute, time.Millisecond)
 	return h
@@ -226,7 +228,7 @@ func TestDecisions_Doubts(t *testing.T) {
 				meta.Namespace = "team"
 				require.NoError(t, h.placementsThere.Add(&v1alpha1.Placement{ObjectMeta: meta}))
 			}
-			assert.Equal(t, test.why, h.decisions.doubts(test.slice, []string{signer, "kim"}))
+			assert.Equal(t, test.why, h.doubts(test.slice, []string{signer, "kim"}))
 		})
 	}
 	t.Run("one that is being deleted does not count, whoever may hold it up", func(t *testing.T) {
@@ -244,45 +246,34 @@ func TestController_Grace(t *testing.T) {
 	bounded := byDecision
 	bounded.Names = []string{"smartfish"}
 	h := newHub(t)
+	grace := func(clusters v1alpha1.ClusterSelection, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
+		grace, err := h.grace(setOf(clusters), profile)
+		require.NoError(t, err)
+		return grace
+	}
 	t.Run("a cluster that decisions do not name any more is kept for a minute", func(t *testing.T) {
-		set := setOf(byDecision)
-		stays, err := h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Equal(t, decisionGrace, stays)
+		assert.Equal(t, decisionGrace, grace(byDecision, profile))
 		h.clock.Step(decisionGrace - time.Second)
-		stays, err = h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Equal(t, time.Second, stays)
+		assert.Equal(t, time.Second, grace(byDecision, profile))
 		h.clock.Step(time.Second)
-		stays, err = h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Zero(t, stays)
+		assert.Zero(t, grace(byDecision, profile))
 	})
 	t.Run("one that they have named in between, for a minute from then on", func(t *testing.T) {
-		set := setOf(byDecision)
-		h.decided(set, selection{"bravelion": profile})
-		stays, err := h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Equal(t, decisionGrace, stays)
+		h.markSelected(setOf(byDecision), selection{"bravelion": profile})
+		assert.Equal(t, decisionGrace, grace(byDecision, profile))
 	})
 	t.Run("what a set itself leaves out goes at once", func(t *testing.T) {
 		for _, clusters := range []v1alpha1.ClusterSelection{bounded, {Names: []string{"smartfish"}}, {LabelSelector: &metav1.LabelSelector{}}} {
-			stays, err := h.grace(setOf(clusters), profile)
-			require.NoError(t, err)
-			assert.Zero(t, stays)
+			assert.Zero(t, grace(clusters, profile))
 		}
 	})
 	t.Run("what leaves the hub goes at once", func(t *testing.T) {
 		h.Members = marks{cached: &member.Leaving{}}
-		stays, err := h.grace(setOf(byDecision), profile)
-		require.NoError(t, err)
-		assert.Zero(t, stays)
+		assert.Zero(t, grace(byDecision, profile))
 		h.Members = marks{}
 		deleted := profile.DeepCopy()
 		deleted.DeletionTimestamp = &metav1.Time{}
-		stays, err = h.grace(setOf(byDecision), deleted)
-		require.NoError(t, err)
-		assert.Zero(t, stays)
+		assert.Zero(t, grace(byDecision, deleted))
 	})
 }
 
@@ -291,7 +282,7 @@ func TestController_SyncCredentialNotSelected(t *testing.T) {
 	there := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	require.NoError(t, there.Add(set))
 	h.sets = listers.NewClusterCredentialSetLister(there)
-	h.states = map[types.UID]map[string]state{set.UID: {"bravelion": {generation: set.Generation}}}
+	h.record(set, "bravelion").state = state{v1alpha1.CredentialStatus{ClusterProfile: "bravelion"}, set.Generation, time.Time{}}
 	again, err := h.syncCredential(t.Context(), credentialKey{cache.MetaObjectToName(set), "bravelion"})
 	require.NoError(t, err)
 	assert.Zero(t, again)
@@ -301,11 +292,11 @@ func TestController_SyncCredentialNotSelected(t *testing.T) {
 func TestController_Remove(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set-bravelion"}}
 	g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "grant"}}
-	of := func(grants ...*v1alpha1.AuthTokenGrant) *leftover {
-		return &leftover{secrets: []*corev1.Secret{secret}, grants: grants}
+	of := func(grants ...*v1alpha1.AuthTokenGrant) leftover {
+		return leftover{secrets: []*corev1.Secret{secret}, grants: grants}
 	}
 	for name, test := range map[string]struct {
-		of    *leftover
+		of    leftover
 		stays time.Duration
 	}{
 		"Secret and grant are kept for a minute, and go together": {of(g), decisionGrace},
@@ -315,9 +306,6 @@ func TestController_Remove(t *testing.T) {
 			h, set := newHub(t), setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}})
 			kube, client := fake.NewClientset(secret), ours.NewClientset(g)
 			h.Hub, h.Client = kube, client
-			h.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
-			h.credentialQueue = newCredentialQueue(h.refusals, func(credentialKey) bool { return false }, h.clock)
-			t.Cleanup(h.credentialQueue.ShutDown)
 			stays, err := h.remove(t.Context(), set, "bravelion", test.of, true)
 			require.NoError(t, err)
 			assert.Equal(t, test.stays, stays)
@@ -331,7 +319,7 @@ func TestController_Remove(t *testing.T) {
 			}
 			assert.Len(t, kube.Actions(), 1)
 			assert.Len(t, client.Actions(), len(test.of.grants))
-			assert.Empty(t, h.undecided)
+			assert.Empty(t, h.records)
 		})
 	}
 }
@@ -414,34 +402,40 @@ func TestController_AuthorRefused(t *testing.T) {
 func TestController_TellReady(t *testing.T) {
 	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
 	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
-	updateStatus := func(t *testing.T, h *hub, set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
-		t.Helper()
-		require.NoError(t, h.setReady(t.Context(), set, ready, chosen))
+	updateStatus := func(set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
+		setReady(set, ready, chosen)
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
 	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
-		is := updateStatus(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden, leaving: []string{"smartfish"}})
+		h := newHub(t, decided("b", "mallory", "smartfish"))
+		h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
+		selected, err := h.selected(t.Context(), setOf(byDecision))
+		require.NoError(t, err)
+		selected.leaving = []string{"smartfish"}
+		is := updateStatus(setOf(byDecision), selected)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
-		assert.Equal(t, "its author may not list", is.Message)
+		assert.Equal(t, selected.refused, is.Message)
 	})
 	t.Run("names that are no ClusterProfile's are in the message", func(t *testing.T) {
 		h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"bravelion", "bravelino"}})
 		selected, err := h.selected(t.Context(), set)
 		require.NoError(t, err)
-		is := updateStatus(t, h, set, selected)
+		is := updateStatus(set, selected)
 		assert.Equal(t, "each selected cluster has a credential; there is no ClusterProfile bravelino", is.Message)
 	})
 	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
 		set := setOf(byDecision)
 		set.Status.Selected = 1
-		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
+		is := updateStatus(set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))
-		is := updateStatus(t, h, setOf(byDecision), &chosen{})
+		selected, err := h.selected(t.Context(), setOf(byDecision))
+		require.NoError(t, err)
+		is := updateStatus(setOf(byDecision), selected)
 		assert.Contains(t, is.Message, "each selected cluster has a credential; PlacementDecisions with this decision-key that do not count")
 		assert.Contains(t, is.Message, `: 2. The first is b: it is written by "mal`)
 		assert.Contains(t, is.Message, `", whom spec.clusters.decisionWriters does not name`)

@@ -150,7 +150,7 @@ func TestMerge_EarlierRelease(t *testing.T) {
 	assert.Equal(t, []byte("infra"), next.Data["project"])
 }
 
-func TestController_Kept(t *testing.T) {
+func TestController_WrittenToken(t *testing.T) {
 	c := &Controller{Options: Options{Clock: testingclock.NewFakeClock(issued.Add(time.Minute))}}
 	for name, test := range map[string]struct {
 		change func(secret *corev1.Secret)
@@ -165,8 +165,8 @@ func TestController_Kept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			secret := argoCD(t, newWanted())
 			test.change(secret)
-			assert.Equal(t, test.token, c.kept(secret).token)
+			assert.Equal(t, test.token, c.writtenToken(secret).value)
 		})
 	}
-	assert.Empty(t, c.kept(nil).token)
+	assert.Empty(t, c.writtenToken(nil).value)
 }
