@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/utils/ptr"
+
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
@@ -51,11 +53,10 @@ type argoCDTLSClientConfig struct {
 
 // argoCDData returns a cluster for Argo CD. Argo CD knows its clusters by the URLs of their
 // servers: where two profiles lead to one server, one of the two Secrets is as good as not there.
+// What the set does not say has no key: that is Argo CD's default, or others' to set.
 func argoCDData(c Credential, server *url.URL) (map[string][]byte, error) {
-	name := c.Cluster
-	if c.ArgoCD != nil {
-		name = cmp.Or(c.ArgoCD.Name, name)
-	}
+	says := ptr.Deref(c.ArgoCD, v1alpha1.ArgoCDCluster{})
+	name := cmp.Or(says.Name, c.Cluster)
 	if name == argoCDOwnName || ArgoCDServer(server.String()) == argoCDOwnServer {
 		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer +
 			" are those of the cluster that Argo CD runs in")
@@ -69,18 +70,7 @@ func argoCDData(c Credential, server *url.URL) (map[string][]byte, error) {
 	if err != nil {
 		return nil, errors.New("the config can't be written")
 	}
-	data := argoCDOptions(c.ArgoCD)
-	data[ArgoCDNameKey], data[ArgoCDServerKey], data[ArgoCDConfigKey] = []byte(name), []byte(cluster.Server), config
-	return data, nil
-}
-
-// argoCDOptions returns the keys for what a set says. What it does not say has no key: that is Argo
-// CD's default, or others' to set.
-func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
-	data := map[string][]byte{}
-	if says == nil {
-		return data
-	}
+	data := map[string][]byte{ArgoCDNameKey: []byte(name), ArgoCDServerKey: []byte(cluster.Server), ArgoCDConfigKey: config}
 	if len(says.Namespaces) > 0 {
 		data[ArgoCDNamespacesKey] = []byte(strings.Join(says.Namespaces, ","))
 	}
@@ -93,7 +83,7 @@ func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
 	if says.Shard != nil {
 		data[ArgoCDShardKey] = []byte(strconv.FormatInt(int64(*says.Shard), 10))
 	}
-	return data
+	return data, nil
 }
 
 // ArgoCDServer returns a server's URL as Argo CD compares it: it drops trailing slashes.
