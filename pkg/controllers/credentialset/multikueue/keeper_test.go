@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	kubernetesfake "k8s.io/client-go/kubernetes/fake"
@@ -325,4 +326,35 @@ func TestKeeper_HubNotPrepared(t *testing.T) {
 		assert.Equal(t, v1alpha1.MultiKueueReasonNotInstalled, is.Reason)
 		require.NoError(t, h.Remove(t.Context(), newSet()), "there is nothing to remove")
 	})
+}
+
+// maxReference is how long the name of a cluster, of its Secret or of its ClusterProfile may be in
+// Kueue's v1beta2.
+const maxReference = 256
+
+func TestObjects_Names(t *testing.T) {
+	set := &v1alpha1.ClusterCredentialSet{}
+	set.Namespace, set.Name = strings.Repeat("n", 63), strings.Repeat("s", 63)
+	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{}
+	longest := strings.Repeat("c", 253)
+	byProfile, bySecret := newCluster(set, Worker{Name: longest}), newCluster(set, Worker{Name: longest[1:], Secret: longest})
+	config, check := newConfig(set, []string{longest}), newCheck(set)
+	for _, object := range []*unstructured.Unstructured{byProfile, bySecret, config, check} {
+		assert.Empty(t, validation.IsDNS1123Subdomain(object.GetName()), object.GetKind())
+	}
+	assert.NotEqual(t, byProfile.GetName(), bySecret.GetName())
+	for _, refers := range []struct {
+		object *unstructured.Unstructured
+		path   []string
+	}{
+		{byProfile, []string{"spec", "clusterSource", "clusterProfileRef", "name"}},
+		{bySecret, []string{"spec", "clusterSource", "kubeConfig", "location"}},
+	} {
+		name, _, _ := unstructured.NestedString(refers.object.Object, refers.path...)
+		assert.Equal(t, longest, name)
+		assert.LessOrEqual(t, len(name), maxReference)
+	}
+	parameter, _, _ := unstructured.NestedString(check.Object, "spec", "parameters", "name")
+	assert.Equal(t, config.GetName(), parameter)
+	assert.Empty(t, validation.IsDNS1123Label(parameter), "an AdmissionCheck refers to its config by a label")
 }
