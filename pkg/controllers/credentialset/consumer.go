@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,25 +47,36 @@ func (c *Controller) syncConsumer(
 	return &ready, err
 }
 
-// workers returns the clusters that Kueue can reach, in their order: those whose Secret exists.
-func (c *Controller) workers(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]multikueue.Worker, error) {
-	names, err := c.order(ctx, set, selected)
-	if err != nil {
-		return nil, err
-	}
-	var workers []multikueue.Worker
-	for _, name := range names {
-		if !credentialset.KeepsCredentials(set) {
-			workers = append(workers, multikueue.Worker{Name: name})
-			continue
-		}
-		secret, err := c.cachedSecret(set, name)
-		if err != nil {
+// workers returns the selected clusters that Kueue can reach: those whose Secret exists. They are
+// in the order of the set's names or decisions, else by name.
+func (c *Controller) workers(
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection,
+) (workers []multikueue.Worker, err error) {
+	names := set.Spec.Clusters.Names
+	if set.Spec.Clusters.DecisionKey != "" {
+		if names, _, err = c.decided(ctx, set); err != nil {
 			return nil, err
 		}
-		if secret != nil && credentialset.Owns(set, secret) {
-			workers = append(workers, multikueue.Worker{Name: name, Secret: secret.Name})
+	}
+	if len(names) == 0 || set.Spec.Consumer.MultiKueue.Order == v1alpha1.MultiKueueOrderName {
+		names = slices.Sorted(maps.Keys(selected))
+	}
+	for _, name := range names {
+		if selected[name] == nil {
+			continue
 		}
+		worker := multikueue.Worker{Name: name}
+		if credentialset.KeepsCredentials(set) {
+			secret, err := c.cachedSecret(set, name)
+			if err != nil {
+				return nil, err
+			}
+			if secret == nil || !credentialset.Owns(set, secret) {
+				continue
+			}
+			worker.Secret = secret.Name
+		}
+		workers = append(workers, worker)
 	}
 	return workers, nil
 }

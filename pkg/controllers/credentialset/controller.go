@@ -20,10 +20,11 @@
 //	  refused            -> again, up to every 30 minutes, and when the set changes
 //	not selected         -> kept for a grace if decisions select; then the Secret is deleted, then the grants
 //
-// The files follow these: selection.go says what is selected, credential.go what is due, and sync.go
-// does it, by a Secret that secrets.go makes and writes, with what ownership.go leaves to others in
-// it. remove.go removes. record.go has what is remembered of a credential. Of a set as a whole are
-// its status (status.go), its author (author.go), and what its consumer needs (consumer.go).
+// The files follow these: selection.go says what is selected, credential.go what is due, and
+// sync.go does it, by a Secret that secrets.go makes and writes, with what ownership.go leaves to
+// others in it. remove.go removes. record.go has what is remembered of a credential. Of a set as a
+// whole are its status (status.go), its author (author.go), and what its consumer needs
+// (consumer.go).
 package credentialset
 
 import (
@@ -33,7 +34,6 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -168,7 +168,7 @@ func New(o Options) (*Controller, error) {
 		grants:     o.Grants.Lister(),
 		placements: o.Placements.Lister(),
 		profiles:   o.Profiles.Lister(),
-		limits:     limiter{most: o.MaxCredentials},
+		limits:     limiter{most: o.MaxCredentials, selected: map[string]map[types.UID]int{}},
 		records:    map[types.UID]map[string]*record{},
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
 		setQueue: loop.NewOrderedQueue("credentialset", o.Clock,
@@ -183,8 +183,8 @@ func New(o Options) (*Controller, error) {
 }
 
 // addCredentialQueue makes the queue of credentials. Those that have failed or were refused come
-// after all others: sets that cannot get a token must not delay renewals. Namespaces take turns, and
-// so do the sets of each namespace.
+// after all others: sets that cannot get a token must not delay renewals. Namespaces take turns,
+// and so do the sets of each namespace.
 func (c *Controller) addCredentialQueue() {
 	c.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
 	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
@@ -215,11 +215,8 @@ func (c *Controller) Run(ctx context.Context) {
 // and removes those of others. Of a set that keeps no credentials, it syncs the consumer alone.
 func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) {
-		return 0, nil
-	}
 	if err != nil {
-		return 0, err
+		return 0, ignoreGone(err)
 	}
 	if set.DeletionTimestamp != nil {
 		return 0, c.finish(ctx, set)
@@ -241,7 +238,10 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 			return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
 		}
 	}
-	again = selected.requeueAfter(again)
+	if selected.refused != "" && (again == 0 || again > refusedPeriod) {
+		// The rights of an author are no object that could be watched.
+		again = refusedPeriod
+	}
 	if keeps && c.enqueueUnknown(set, selected.clusters) {
 		// Each updates the status when it is reconciled.
 		return again, consumerErr

@@ -38,18 +38,25 @@ func newWanted() *wanted {
 	return w
 }
 
-// cached returns the Secret that w makes of an answer for an hour, as the cache has it.
-func cached(t *testing.T, w *wanted) *corev1.Secret {
+// made returns the Secret that w makes of an answer with a token.
+func made(t *testing.T, w *wanted, token string, lifetime time.Duration) *corev1.Secret {
 	t.Helper()
-	expires := metav1.NewTime(issued.Add(time.Hour))
+	expires := metav1.NewTime(issued.Add(lifetime))
 	secret, err := w.secret(&multiclusterv1alpha1.AuthTokenRequest{Status: multiclusterv1alpha1.AuthTokenRequestStatus{
-		Token: "minted", ExpirationTimestamp: &expires, GrantName: "a-grant", Kubeconfig: []byte("a kubeconfig with minted"),
+		Token: token, ExpirationTimestamp: &expires, GrantName: "a-grant", Kubeconfig: []byte("a kubeconfig with " + token),
 		Cluster: &multiclusterv1alpha1.Cluster{Server: "https://bravelion"},
 	}}, issued)
 	require.NoError(t, err)
+	return secret
+}
+
+// cached returns the Secret that w makes of an answer for an hour, as the cache has it.
+func cached(t *testing.T, w *wanted) *corev1.Secret {
+	t.Helper()
+	secret := made(t, w, "minted", time.Hour)
 	// Informers may transform an object twice.
 	for range 2 {
-		_, err = withoutContent(secret)
+		_, err := withoutContent(secret)
 		require.NoError(t, err)
 	}
 	require.Empty(t, secret.Data)

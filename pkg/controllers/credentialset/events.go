@@ -148,8 +148,8 @@ func (c *Controller) grantChanged(g *v1alpha1.AuthTokenGrant) {
 	c.enqueueCredential(grant.SetOf(g), g.Spec.ClusterProfile.Name)
 }
 
-// secretChanged enqueues the credential of a Secret, and the sets whose Secrets may conflict with it
-// if it has changed what it gives Argo CD. old is empty if it was created or deleted.
+// secretChanged enqueues the credential of a Secret, and the sets whose Secrets may conflict with
+// it if it has changed what it gives Argo CD. old is empty if it was created or deleted.
 func (c *Controller) secretChanged(old, secret *corev1.Secret) {
 	if old.Annotations[annotationServer] != secret.Annotations[annotationServer] ||
 		old.Annotations[annotationName] != secret.Annotations[annotationName] {

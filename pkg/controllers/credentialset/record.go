@@ -26,8 +26,8 @@ type record struct {
 	state state
 	// written is the last write of the Secret.
 	written written
-	// deselected is since when decisions do not name the cluster, although it has a credential; zero if
-	// they do.
+	// deselected is since when decisions do not name the cluster, although it has a credential; zero
+	// if they do.
 	deselected time.Time
 }
 

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -27,7 +26,7 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
+var clusterProfiles = inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles").GroupResource()
 
 // decisionGrace is how long the credential for a cluster is kept that decisions do not name any
 // more. Somebody may have changed them, and the controller of Placements writes them again.
@@ -146,8 +145,8 @@ func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventor
 }
 
 // removable returns whether what set has for a cluster that the cache does not select may be
-// removed, and after how long. It reads without a cache: neither an API that is away for a while nor
-// a stale cache may end what is in use.
+// removed, and after how long. It reads without a cache: neither an API that is away for a while
+// nor a stale cache may end what is in use.
 func (c *Controller) removable(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
 ) (removable bool, after time.Duration, err error) {
@@ -202,9 +201,10 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	return ignoreGone(err)
 }
 
-// recordRemains records events about what stays of a deleted set. Of Secrets it names those that the
-// set has written, as far as its status lists them.
+// recordRemains records events about what stays of a deleted set. Of Secrets it names those that
+// the set has written, as far as its status lists them.
 func (c *Controller) recordRemains(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
+	selector := credentialset.Selector(set)
 	var names []string
 	for _, of := range set.Status.Credentials {
 		if of.GrantName != "" {
@@ -215,12 +215,12 @@ func (c *Controller) recordRemains(set *v1alpha1.ClusterCredentialSet, secrets, 
 		namespace := secretNamespace(set)
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", words.Message(fmt.Sprintf(
 			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: "+
-				"kubectl -n %s delete secrets --selector=%s. They are: %s", namespace, namespace, credentialset.Selector(set), strings.Join(names, ", "))))
+				"kubectl -n %s delete secrets --selector=%s. They are: %s", namespace, namespace, selector, strings.Join(names, ", "))))
 	}
 	if kueue {
 		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "KueueObjectsLeft", "Delete",
 			"the controller manager may not delete objects of Kueue. To delete what is left: "+
-				"kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s", credentialset.Selector(set))
+				"kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s", selector)
 	}
 }
 
@@ -233,11 +233,7 @@ func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCre
 	namespace := secretNamespace(set)
 	list, err := c.Hub.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: credentialset.Selector(set).String()})
 	if err == nil {
-		var errs []error
-		for i := range list.Items {
-			errs = append(errs, c.deleteSecret(ctx, &list.Items[i]))
-		}
-		err = errors.Join(errs...)
+		err = deleteAll(ctx, list.Items, func(ctx context.Context, secret corev1.Secret) error { return c.deleteSecret(ctx, &secret) })
 	}
 	if !apierrors.IsForbidden(err) {
 		return false, err

@@ -4,13 +4,12 @@
 package credentialset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,15 +45,6 @@ type chosen struct {
 	refused string
 	// reason is that of the condition Ready where refused is not empty.
 	reason string
-}
-
-// requeueAfter returns after how long to sync the set again: after, where zero is never, or earlier
-// if its author was refused, because the rights of an author are no object that could be watched.
-func (s *chosen) requeueAfter(after time.Duration) time.Duration {
-	if s.refused != "" && (after == 0 || after > refusedPeriod) {
-		return refusedPeriod
-	}
-	return after
 }
 
 // selected returns what set selects now.
@@ -178,10 +168,11 @@ func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredenti
 	return found, nil
 }
 
-// matcher returns a function that says whether the spec of set selects a ClusterProfile.
-func (c *Controller) matcher(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet,
-) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
+// matcher says whether a ClusterProfile is selected.
+type matcher func(profile *inventoryv1alpha1.ClusterProfile) bool
+
+// matcher returns which ClusterProfiles the spec of set selects.
+func (c *Controller) matcher(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (matcher, error) {
 	bound, err := boundOf(&set.Spec.Clusters)
 	if err != nil || set.Spec.Clusters.DecisionKey == "" {
 		return bound, err
@@ -193,15 +184,12 @@ func (c *Controller) matcher(
 	}, err
 }
 
-// boundOf returns a function that says whether names or labels allow a ClusterProfile to be
-// selected. One that is being deleted is not.
-func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
-	selector := labels.Everything()
-	if clusters.LabelSelector != nil {
-		var err error
-		if selector, err = metav1.LabelSelectorAsSelector(clusters.LabelSelector); err != nil {
-			return nil, fmt.Errorf("label selector: %w", err)
-		}
+// boundOf returns which ClusterProfiles names or labels allow to be selected. None is that is being
+// deleted.
+func boundOf(clusters *v1alpha1.ClusterSelection) (matcher, error) {
+	selector, err := metav1.LabelSelectorAsSelector(cmp.Or(clusters.LabelSelector, &metav1.LabelSelector{}))
+	if err != nil {
+		return nil, fmt.Errorf("label selector: %w", err)
 	}
 	names := sets.New(clusters.Names...)
 	return func(profile *inventoryv1alpha1.ClusterProfile) bool {
@@ -209,24 +197,8 @@ func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alph
 	}, nil
 }
 
-// order returns the names of what set selects now, in the order of its names or decisions, else by
-// name.
-func (c *Controller) order(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) ([]string, error) {
-	names := set.Spec.Clusters.Names
-	if set.Spec.Clusters.DecisionKey != "" {
-		var err error
-		if names, _, err = c.decided(ctx, set); err != nil {
-			return nil, err
-		}
-	}
-	if len(names) == 0 || set.Spec.Consumer.MultiKueue.Order == v1alpha1.MultiKueueOrderName {
-		return slices.Sorted(maps.Keys(selected)), nil
-	}
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return selected[name] == nil }), nil
-}
-
-// newDecisions returns informers of the hub's PlacementDecisions, which end with ctx. They start once a
-// set needs them: if another manager owns that group, the hub may not have them.
+// newDecisions returns informers of the hub's PlacementDecisions, which end with ctx. They start
+// once a set needs them: if another manager owns that group, the hub may not have them.
 func newDecisions(
 	ctx context.Context, informer inventoryinformers.PlacementDecisionInformer, handler cache.ResourceEventHandler,
 ) *ondemand.Informers[inventorylisters.PlacementDecisionLister] {
@@ -316,9 +288,6 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 	defer l.mu.Unlock()
 	if !credentialset.KeepsCredentials(set) {
 		clusters = 0
-	}
-	if l.selected == nil {
-		l.selected = map[string]map[types.UID]int{}
 	}
 	of := l.selected[set.Namespace]
 	if of == nil {

@@ -90,6 +90,7 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 		placements: listers.NewPlacementLister(h.placementsThere),
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
 		records:    map[types.UID]map[string]*record{},
+		limits:     limiter{selected: map[string]map[types.UID]int{}},
 	}
 	h.addCredentialQueue()
 	t.Cleanup(h.credentialQueue.ShutDown)
@@ -328,6 +329,11 @@ func TestController_AuthorRefused(t *testing.T) {
 	byNames := v1alpha1.ClusterSelection{Names: []string{"bravelion", "smartfish"}}
 	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
 	decision := v1alpha1.ClusterSelection{DecisionKey: "gpu", Names: []string{"bravelion"}}
+	refusal := func(h *hub, set *v1alpha1.ClusterCredentialSet) string {
+		refused, err := h.authorRefused(t.Context(), set)
+		require.NoError(t, err)
+		return refused
+	}
 	may := func(verb, name string) func(*authorizationv1.ResourceAttributes) bool {
 		return func(what *authorizationv1.ResourceAttributes) bool {
 			return what.Group == "multicluster.x-k8s.io" && what.Resource == "clusterprofiles" && what.Namespace == "fleet" &&
@@ -354,13 +360,9 @@ func TestController_AuthorRefused(t *testing.T) {
 			h := newHub(t)
 			h.allows = test.allows
 			for range 2 {
-				refused, err := h.authorRefused(t.Context(), setOf(test.clusters))
-				require.NoError(t, err)
-				if test.refused == "" {
-					assert.Empty(t, refused)
-				} else {
-					assert.Contains(t, refused, test.refused)
-				}
+				refused := refusal(h, setOf(test.clusters))
+				assert.Contains(t, refused, test.refused)
+				assert.Equal(t, test.refused == "", refused == "")
 			}
 			assert.Equal(t, test.reviewed, h.reviewed, "an answer is used again")
 		})
@@ -368,34 +370,25 @@ func TestController_AuthorRefused(t *testing.T) {
 	t.Run("a refusal is asked about again, and a new author at once", func(t *testing.T) {
 		h, set := newHub(t), setOf(all)
 		h.allows = may("get", "")
-		refused, err := h.authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		require.NotEmpty(t, refused)
+		require.NotEmpty(t, refusal(h, set))
 		h.allows = may("list", "")
 		h.clock.Step(refusedPeriod + time.Second)
-		refused, err = h.authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		require.Empty(t, refused)
+		require.Empty(t, refusal(h, set))
 		h.allows = may("get", "")
 		set.Generation++
-		refused, err = h.authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		require.NotEmpty(t, refused)
+		require.NotEmpty(t, refusal(h, set))
 	})
 	t.Run("who names many has to be allowed to get all, which is one review", func(t *testing.T) {
 		h := newHub(t)
 		h.allows = func(what *authorizationv1.ResourceAttributes) bool { return what.Name != "" }
-		refused, err := h.authorRefused(t.Context(), setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
-		require.NoError(t, err)
+		refused := refusal(h, setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
 		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, because the set names more than 20")
 		assert.Equal(t, 1, h.reviewed)
 	})
 	t.Run("nobody is nobody's author", func(t *testing.T) {
 		set := setOf(all)
 		set.Spec.Author = nil
-		refused, err := newHub(t).authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		assert.NotEmpty(t, refused)
+		assert.NotEmpty(t, refusal(newHub(t), set))
 	})
 }
 

@@ -67,8 +67,8 @@ func (c *Controller) updateStatus(
 }
 
 // credentials returns the states of the credentials of the selected clusters: those that are not
-// ready first, then those that were not renewed, then the others; each by name. It also returns when
-// the first of them is due, nil if that is not known of any.
+// ready first, then those that were not renewed, then the others; each by name. It also returns
+// when the first of them is due, nil if that is not known of any.
 func (c *Controller) credentials(
 	set *v1alpha1.ClusterCredentialSet, selected selection,
 ) (credentials []v1alpha1.CredentialStatus, rotation *metav1.Time) {
@@ -160,7 +160,7 @@ func (c *Controller) setAnyDecisionWriter(set *v1alpha1.ClusterCredentialSet) {
 		credentialset.ShowCommand(set), set.Namespace, set.Name, cmp.Or(c.User, v1alpha1.ControllerManagerUser)))
 }
 
-// setWarning sets a condition that is True for a reason, or removes it if the reason is empty.
+// setWarning sets a condition that is True for a reason, or removes it if there is none.
 func setWarning(set *v1alpha1.ClusterCredentialSet, kind, reason, message string) {
 	if reason == "" {
 		meta.RemoveStatusCondition(&set.Status.Conditions, kind)

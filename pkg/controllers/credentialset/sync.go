@@ -167,7 +167,7 @@ func (c *Controller) write(ctx context.Context, want *wanted, what action) (made
 		return nil, "", err
 	}
 	made, err = c.store(ctx, want, current, answer, requested)
-	return made, resultRenewed, err
+	return made, resultIssued, err
 }
 
 // requestToken requests a token from the server, which decides as if the set's author asked.
