@@ -127,21 +127,19 @@ func TestStrategy_DefaultWriters(t *testing.T) {
 		decidedBy(writers...)(&set.Spec)
 		return set
 	}
-	t.Run("a new set goes by the controller manager's decisions", func(t *testing.T) {
-		set := of()
-		s.PrepareForCreate(as(t, "kim"), set)
-		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
-	})
-	t.Run("what a set says is kept", func(t *testing.T) {
-		set := of("other")
-		s.PrepareForCreate(as(t, "kim"), set)
-		assert.Equal(t, []string{"other"}, set.Spec.Clusters.DecisionWriters)
-	})
-	t.Run("a set that goes by no decisions has no writers", func(t *testing.T) {
-		set := newSet()
-		s.PrepareForCreate(as(t, "kim"), set)
-		assert.Empty(t, set.Spec.Clusters.DecisionWriters)
-	})
+	for name, test := range map[string]struct {
+		set  *v1alpha1.ClusterCredentialSet
+		want []string
+	}{
+		"a new set goes by the controller manager's decisions": {of(), []string{"controller"}},
+		"what a set says is kept":                              {of("other"), []string{"other"}},
+		"a set that goes by no decisions has no writers":       {newSet(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.PrepareForCreate(as(t, "kim"), test.set)
+			assert.Equal(t, test.want, test.set.Spec.Clusters.DecisionWriters)
+		})
+	}
 	t.Run("a set of an earlier release stays as it is", func(t *testing.T) {
 		old, set := of(), of()
 		set.Labels = map[string]string{"a": "b"}
