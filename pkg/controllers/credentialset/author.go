@@ -116,12 +116,13 @@ func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSe
 	if after > 0 {
 		c.setQueue.AddAfter(cache.MetaObjectToName(set), after)
 	}
-	message := fmt.Sprintf("the author was recorded at %s, and credentials are renewed for %s after that. To become the author: %s",
-		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
+	message := words.Message(fmt.Sprintf(
+		"the author was recorded at %s, and credentials are renewed for %s after that. To become the author: %s",
+		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set)))
 	setWarning(next, v1alpha1.CredentialSetAuthorExpiring, reason, message)
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
 	if reason != "" && (was == nil || was.Reason != reason) {
-		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", words.Message(message))
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", message)
 	}
 }
 

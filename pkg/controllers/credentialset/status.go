@@ -62,7 +62,7 @@ func (c *Controller) updateStatus(
 	if err != nil {
 		return err
 	}
-	setWarning(next, v1alpha1.CredentialSetConflict, reason, message)
+	setWarning(next, v1alpha1.CredentialSetConflict, reason, words.Message(message))
 	return c.writeStatus(ctx, set, next)
 }
 
@@ -167,7 +167,7 @@ func setWarning(set *v1alpha1.ClusterCredentialSet, kind, reason, message string
 		return
 	}
 	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{
-		Type: kind, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: words.Message(message),
+		Type: kind, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason, Message: message,
 	})
 }
 

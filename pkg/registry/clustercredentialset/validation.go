@@ -82,10 +82,8 @@ func (s strategy) validateSpec(set *v1alpha1.ClusterCredentialSet, path *field.P
 
 func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
 	errs := validateNamespace(clusters.Namespace, path.Child("namespace"))
-	if clusters.LabelSelector != nil {
-		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{},
-			path.Child("labelSelector"))...)
-	}
+	errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{},
+		path.Child("labelSelector"))...)
 	errs = append(errs, validateList(clusters.Names, v1alpha1.MaxSelectedNames, path.Child("names"),
 		func(name string, path *field.Path) field.ErrorList {
 			return registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path)
