@@ -125,6 +125,9 @@ func (c *Controller) dropState(set *v1alpha1.ClusterCredentialSet, cluster strin
 	defer c.mu.Unlock()
 	if r := c.records[set.UID][cluster]; r != nil {
 		r.state = state{}
+		if *r == (record{}) {
+			delete(c.records[set.UID], cluster)
+		}
 	}
 }
 
