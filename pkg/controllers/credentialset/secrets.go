@@ -36,10 +36,6 @@ import (
 // secretVerbs are the rights that the controller manager needs in a namespace with credentials.
 var secretVerbs = []string{"get", "list", "watch", "create", "update", "delete"}
 
-// errNotRead says that the Secrets of a namespace have not been read yet. Their events enqueue the
-// set.
-var errNotRead = errors.New("the Secrets of the namespace are not read yet")
-
 // forbiddenError says that the controller manager may not write Secrets in a namespace, and how to
 // allow it.
 type forbiddenError struct{ error }
@@ -50,7 +46,7 @@ func (c *Controller) newSecrets(ctx context.Context) *ondemand.Informers[corelis
 	changed := handle(func(secret *corev1.Secret) { c.secretChanged(&corev1.Secret{}, secret) })
 	return ondemand.New(ctx, c.openSecrets, cache.ResourceEventHandlerFuncs{
 		AddFunc: changed, UpdateFunc: handleUpdate(c.secretChanged), DeleteFunc: changed,
-	}, errNotRead)
+	}, errors.New("the Secrets of the namespace are not read yet"))
 }
 
 // openSecrets returns an informer of the Secrets of sets in namespace, or a forbiddenError if the

@@ -38,9 +38,6 @@ import (
 // verbs are the rights that the controller manager needs on Kueue's objects.
 var verbs = []string{"get", "list", "watch", "create", "update", "delete"}
 
-// errNotRead says that Kueue's objects have not been read yet.
-var errNotRead = errors.New("the objects of Kueue are not read yet")
-
 // Keeper keeps Kueue's objects. It watches them once a set is about them: a hub may not have them.
 type Keeper struct {
 	hub       kubernetes.Interface
@@ -57,7 +54,7 @@ func New(ctx context.Context, hub kubernetes.Interface, objects dynamic.Interfac
 		if object, ok := loop.Object[*unstructured.Unstructured](obj); ok {
 			changed(types.UID(object.GetLabels()[v1alpha1.LabelCredentialSetUID]), object.GetAnnotations()[annotationSet])
 		}
-	}), errNotRead)
+	}), errors.New("the objects of Kueue are not read yet"))
 	return k
 }
 
