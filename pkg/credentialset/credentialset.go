@@ -14,6 +14,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -111,9 +112,15 @@ func KeepsCredentials(set *v1alpha1.ClusterCredentialSet) bool {
 	return kueue == nil || kueue.ClusterSource != v1alpha1.MultiKueueClusterSourceClusterProfile
 }
 
-// Owner returns the owner reference of the grants of set.
-func Owner(set *v1alpha1.ClusterCredentialSet) metav1.OwnerReference {
-	return *metav1.NewControllerRef(set, v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSet"))
+// Selector selects the objects that set has made: its Secrets, and those that configure its
+// consumer.
+func Selector(set *v1alpha1.ClusterCredentialSet) labels.Selector {
+	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelCredentialSetUID: string(set.UID)})
+}
+
+// Owns returns whether set may overwrite and delete an object.
+func Owns(set *v1alpha1.ClusterCredentialSet, object metav1.Object) bool {
+	return object.GetLabels()[v1alpha1.LabelCredentialSetUID] == string(set.UID)
 }
 
 // AuthorSince returns when the author of set was recorded. If an earlier release recorded no time,

@@ -11,7 +11,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -46,10 +45,9 @@ type review struct {
 // may see.
 func (c *Controller) authorRefused(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (string, error) {
 	key := review{set.UID, set.Generation}
-	if known, ok := c.reviews.Get(key); ok {
-		if refused, ok := known.(string); ok {
-			return refused, nil
-		}
+	known, _ := c.reviews.Get(key)
+	if refused, ok := known.(string); ok {
+		return refused, nil
 	}
 	refused, err := c.reviewAuthor(ctx, set)
 	if err != nil {
@@ -95,17 +93,12 @@ func (c *Controller) reviewAuthor(ctx context.Context, set *v1alpha1.ClusterCred
 
 // refusal returns what an author may not do, and the rule that would allow it.
 func refusal(what authorizationv1.ResourceAttributes, more string) string {
-	return fmt.Sprintf("its author may not %s in namespace %q: %s%s. "+
-		"Bind a Role like this one to it: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
-		what.Verb, what.Namespace, subject(what), more, what.Namespace, what.Verb, inventoryv1alpha1.Group)
-}
-
-// subject names what a review is about.
-func subject(what authorizationv1.ResourceAttributes) string {
-	if what.Name == "" {
-		return "clusterprofiles." + what.Group
+	if what.Name != "" {
+		more = fmt.Sprintf(" %q", what.Name)
 	}
-	return fmt.Sprintf("clusterprofiles.%s %q", what.Group, what.Name)
+	return fmt.Sprintf("its author may not %s in namespace %q: clusterprofiles.%s%s. "+
+		"Bind a Role like this one to it: kubectl -n %s create role select-clusters --verb=%s --resource=clusterprofiles.%s",
+		what.Verb, what.Namespace, what.Group, more, what.Namespace, what.Verb, what.Group)
 }
 
 // authorWarning is how long before an author expires the set says so.
@@ -113,40 +106,29 @@ const authorWarning = 14 * 24 * time.Hour
 
 // setAuthorConditions sets the conditions about the author in next, the new status of set.
 func (c *Controller) setAuthorConditions(set, next *v1alpha1.ClusterCredentialSet) {
-	conditions := &next.Status.Conditions
+	unrestricted := ""
 	if credentialset.IsUnrestricted(set.Spec.Author) {
-		meta.SetStatusCondition(conditions, metav1.Condition{
-			Type: v1alpha1.CredentialSetAuthorUnrestricted, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation,
-			Reason: v1alpha1.CredentialSetReasonMasters,
-			Message: "the author is in system:masters: RBAC cannot limit what the set gets. To become the author: " +
-				credentialset.RenewCommand(set),
-		})
-	} else {
-		meta.RemoveStatusCondition(conditions, v1alpha1.CredentialSetAuthorUnrestricted)
+		unrestricted = v1alpha1.CredentialSetReasonMasters
 	}
-	reason, left := c.authorEnds(set)
-	if left > 0 {
-		c.setQueue.AddAfter(cache.MetaObjectToName(set), left)
+	setWarning(next, v1alpha1.CredentialSetAuthorUnrestricted, unrestricted,
+		"the author is in system:masters: RBAC cannot limit what the set gets. To become the author: "+credentialset.RenewCommand(set))
+	reason, after := c.authorEnds(set)
+	if after > 0 {
+		c.setQueue.AddAfter(cache.MetaObjectToName(set), after)
 	}
-	if reason == "" {
-		meta.RemoveStatusCondition(conditions, v1alpha1.CredentialSetAuthorExpiring)
-		return
-	}
-	message := fmt.Sprintf("the author was recorded at %s, and credentials are renewed for %s after that. To become the author: %s",
-		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set))
+	message := words.Message(fmt.Sprintf(
+		"the author was recorded at %s, and credentials are renewed for %s after that. To become the author: %s",
+		credentialset.AuthorSince(set).UTC().Format(time.RFC3339), c.MaxAuthorAge, credentialset.RenewCommand(set)))
+	setWarning(next, v1alpha1.CredentialSetAuthorExpiring, reason, message)
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetAuthorExpiring)
-	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: v1alpha1.CredentialSetAuthorExpiring, Status: metav1.ConditionTrue, ObservedGeneration: set.Generation, Reason: reason,
-		Message: words.Message(message),
-	})
-	if was == nil || was.Reason != reason {
-		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", words.Message(message))
+	if reason != "" && (was == nil || was.Reason != reason) {
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "AuthorExpiring", "Renew", "%s", message)
 	}
 }
 
 // authorEnds returns the reason of the condition AuthorExpiring, empty for none, and after what
 // time the reason changes, zero for never.
-func (c *Controller) authorEnds(set *v1alpha1.ClusterCredentialSet) (reason string, left time.Duration) {
+func (c *Controller) authorEnds(set *v1alpha1.ClusterCredentialSet) (reason string, after time.Duration) {
 	end := credentialset.AuthorEnd(set, c.MaxAuthorAge)
 	if end.IsZero() || !credentialset.KeepsCredentials(set) {
 		return "", 0

@@ -15,10 +15,16 @@
 //	  without a Secret   -> mint
 //	  valid              -> mint when it is due, by one write; the old token stays valid
 //	                     -> repair with the same token if the Secret was changed; mint if the token is gone
-//	                     -> mint if the grant was revoked
+//	                     -> replace if the grant was revoked
 //	  failed             -> again, with backoff, after all others
 //	  refused            -> again, up to every 30 minutes, and when the set changes
 //	not selected         -> kept for a grace if decisions select; then the Secret is deleted, then the grants
+//
+// The files follow these: selection.go says what is selected, credential.go what is due, and
+// sync.go does it, by a Secret that secrets.go makes and writes, with what ownership.go leaves to
+// others in it. remove.go removes. record.go has what is remembered of a credential. Of a set as a
+// whole are its status (status.go), its author (author.go), and what its consumer needs
+// (consumer.go).
 package credentialset
 
 import (
@@ -28,12 +34,12 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -47,6 +53,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/credentialset/multikueue"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
@@ -118,14 +125,15 @@ type Options struct {
 // Controller keeps credentials. It is made by New.
 type Controller struct {
 	Options
-	sets     listers.ClusterCredentialSetLister
-	grants   listers.AuthTokenGrantLister
-	profiles inventorylisters.ClusterProfileLister
-	synced   []cache.InformerSynced
+	sets       listers.ClusterCredentialSetLister
+	grants     listers.AuthTokenGrantLister
+	placements listers.PlacementLister
+	profiles   inventorylisters.ClusterProfileLister
+	synced     []cache.InformerSynced
 
 	// decisions, secrets and kueue are made by Run, and end with it.
-	decisions *decisions
-	secrets   *secrets
+	decisions *ondemand.Informers[inventorylisters.PlacementDecisionLister]
+	secrets   *ondemand.Informers[corelisters.SecretNamespaceLister]
 	kueue     *multikueue.Keeper
 
 	// setQueue has sets, credentialQueue single credentials.
@@ -138,14 +146,9 @@ type Controller struct {
 
 	limits limiter
 
-	// mu guards what follows.
-	mu sync.Mutex
-	// states are those of the credentials of each set, by its UID and by cluster.
-	states map[types.UID]map[string]state
-	// writes are the latest writes of Secrets.
-	writes map[credentialKey]written
-	// undecided is since when decisions do not name a cluster that has a credential.
-	undecided map[credentialKey]time.Time
+	// mu guards records, which has those of the credentials of each set, by its UID and by cluster.
+	mu      sync.Mutex
+	records map[types.UID]map[string]*record
 }
 
 // credentialKey names the credential of a set for a cluster.
@@ -160,15 +163,14 @@ func (k credentialKey) String() string { return k.set.String() + "/" + k.cluster
 // New returns a Controller that has registered with its informers, which the caller starts.
 func New(o Options) (*Controller, error) {
 	c := &Controller{
-		Options:   o,
-		sets:      o.Sets.Lister(),
-		grants:    o.Grants.Lister(),
-		profiles:  o.Profiles.Lister(),
-		limits:    limiter{most: o.MaxCredentials},
-		states:    map[types.UID]map[string]state{},
-		writes:    map[credentialKey]written{},
-		undecided: map[credentialKey]time.Time{},
-		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
+		Options:    o,
+		sets:       o.Sets.Lister(),
+		grants:     o.Grants.Lister(),
+		placements: o.Placements.Lister(),
+		profiles:   o.Profiles.Lister(),
+		limits:     limiter{most: o.MaxCredentials, selected: map[string]map[types.UID]int{}},
+		records:    map[types.UID]map[string]*record{},
+		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
 		setQueue: loop.NewOrderedQueue("credentialset", o.Clock,
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			loop.NewTurns(func(set cache.ObjectName) string { return set.Namespace })),
@@ -180,14 +182,16 @@ func New(o Options) (*Controller, error) {
 	return c, nil
 }
 
-// addCredentialQueue makes the queue of credentials, in which those that have failed or were
-// refused come after all others.
+// addCredentialQueue makes the queue of credentials. Those that have failed or were refused come
+// after all others: sets that cannot get a token must not delay renewals. Namespaces take turns,
+// and so do the sets of each namespace.
 func (c *Controller) addCredentialQueue() {
 	c.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
 	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
-	c.credentialQueue = newCredentialQueue(failures, func(key credentialKey) bool {
+	failing := func(key credentialKey) bool {
 		return failures.NumRequeues(key) > 0 || c.refusals.NumRequeues(key) > 0
-	}, c.Clock)
+	}
+	c.credentialQueue = loop.NewOrderedQueue("credential", c.Clock, failures, &lanes{failing: failing, first: newTurns(), later: newTurns()})
 }
 
 // Run keeps credentials until ctx ends.
@@ -195,8 +199,8 @@ func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	// Requests and answers hold tokens: they are not logged.
 	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
-	c.secrets = newSecrets(ctx, c.Hub, c.secretChanged)
-	c.decisions = newDecisions(ctx, c.Decisions, c.Placements.Lister(), c.User, c.decisionChanged)
+	c.secrets = c.newSecrets(ctx)
+	c.decisions = newDecisions(ctx, c.Decisions, loop.Always(handle(c.decisionsChanged)))
 	c.kueue = multikueue.New(ctx, c.Hub, c.Objects, c.consumerChanged)
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
@@ -208,39 +212,41 @@ func (c *Controller) Run(ctx context.Context) {
 }
 
 // syncSet compares a set with its clusters: it enqueues the credentials of those that are selected,
-// and removes those of others.
+// and removes those of others. Of a set that keeps no credentials, it syncs the consumer alone.
 func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) {
-		return 0, nil
-	}
 	if err != nil {
-		return 0, err
+		return 0, ignoreGone(err)
 	}
 	if set.DeletionTimestamp != nil {
 		return 0, c.finish(ctx, set)
 	}
-	if !credentialset.KeepsCredentials(set) {
-		return c.syncConsumer(ctx, set)
+	keeps := credentialset.KeepsCredentials(set)
+	if keeps {
+		if _, err := c.secrets.Start(ctx, secretNamespace(set)); err != nil {
+			return 0, c.updateBlocked(ctx, set, err)
+		}
 	}
-	if err := c.secrets.watch(ctx, set); err != nil {
-		return 0, c.updateBlocked(ctx, set, err)
-	}
-	selection, err := c.selected(ctx, set)
+	selected, err := c.selected(ctx, set)
 	if err != nil {
 		return 0, err
 	}
-	consumer, consumerErr := c.consume(ctx, set, selection.clusters)
-	again, err := c.prune(ctx, set, selection.clusters)
-	if err != nil {
-		return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
+	consumer, consumerErr := c.syncConsumer(ctx, set, selected)
+	again := time.Duration(0)
+	if keeps {
+		if again, err = c.prune(ctx, set, selected.clusters); err != nil {
+			return 0, errors.Join(consumerErr, fmt.Errorf("removing credentials for clusters that are not selected: %w", err))
+		}
 	}
-	again = selection.requeueAfter(again)
-	if c.enqueueUnknown(set, selection.clusters) {
+	if selected.refused != "" && (again == 0 || again > refusedPeriod) {
+		// The rights of an author are no object that could be watched.
+		again = refusedPeriod
+	}
+	if keeps && c.enqueueUnknown(set, selected.clusters) {
 		// Each updates the status when it is reconciled.
 		return again, consumerErr
 	}
-	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, selection, consumer))
+	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, selected, consumer))
 }
 
 // enqueueUnknown enqueues the credentials without a state, and returns whether there are any.
@@ -253,4 +259,50 @@ func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, selected
 		}
 	}
 	return waiting
+}
+
+// failingShare: while others wait, one in failingShare credentials is one that has failed.
+const failingShare = 8
+
+// lanes is the order of a queue of credentials. The queue locks it.
+type lanes struct {
+	// failing returns whether the last attempt for a credential failed.
+	failing func(credentialKey) bool
+	// first has credentials that have not failed. later has the others.
+	first, later *loop.Turns[credentialKey]
+	popped       int
+}
+
+var _ workqueue.Queue[credentialKey] = (*lanes)(nil)
+
+// Touch implements workqueue.Queue.
+func (*lanes) Touch(credentialKey) {}
+
+// Push implements workqueue.Queue.
+func (l *lanes) Push(key credentialKey) {
+	if l.failing(key) {
+		l.later.Push(key)
+	} else {
+		l.first.Push(key)
+	}
+}
+
+// Len implements workqueue.Queue.
+func (l *lanes) Len() int { return l.first.Len() + l.later.Len() }
+
+// Pop implements workqueue.Queue.
+func (l *lanes) Pop() credentialKey {
+	l.popped++
+	if l.first.Len() == 0 || l.later.Len() > 0 && l.popped%failingShare == 0 {
+		return l.later.Pop()
+	}
+	return l.first.Pop()
+}
+
+// newTurns returns a queue in which namespaces take turns, and the sets within each namespace.
+func newTurns() *loop.Turns[credentialKey] {
+	return loop.NewTurns(
+		func(key credentialKey) string { return key.set.Namespace },
+		func(key credentialKey) string { return key.set.Name },
+	)
 }

@@ -10,12 +10,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/credentialset"
 )
@@ -60,6 +59,8 @@ type action int
 const (
 	// mint is a new token.
 	mint action = iota
+	// replace is a new token for one whose grant the cache lacks, once the grant is not stored either.
+	replace
 	// repair is to write the Secret again with the token that it has.
 	repair
 )
@@ -79,9 +80,6 @@ const (
 	// writePoll is when to check again for a Secret that was written.
 	writePoll = 200 * time.Millisecond
 )
-
-// whyRevoked is the reason for a credential whose grant is gone.
-const whyRevoked = "the grant is revoked"
 
 // wanted is a credential as it should be.
 type wanted struct {
@@ -132,7 +130,7 @@ func (w *wanted) argoCD() *v1alpha1.ArgoCDCluster {
 // due returns what secret, which may be nil, needs, when, and why; the zero time means at once.
 // grants returns whether a grant of the set exists.
 func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time.Time, action, string) {
-	if secret == nil || !isOf(secret, w.set.UID) {
+	if secret == nil || !credentialset.Owns(w.set, secret) {
 		return time.Time{}, mint, "there is no Secret"
 	}
 	annotations := secret.Annotations
@@ -146,14 +144,11 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	case !isAsWritten(secret) || issued.IsZero() || !expires.After(issued):
 		return time.Time{}, repair, "the Secret was changed"
 	case !grants(annotations[annotationGrant]):
-		return issued.Add(grantLag), mint, whyRevoked
+		return issued.Add(grantLag), replace, "the grant is revoked"
 	case annotations[annotationFor] != w.purpose():
 		return time.Time{}, repair, "the contents of the Secret are to change"
 	}
-	part := float64(v1alpha1.DefaultRefreshAtPercent)
-	if percent := w.set.Spec.Rotation.RefreshAtPercent; percent != nil {
-		part = float64(*percent)
-	}
+	part := float64(ptr.Deref(w.set.Spec.Rotation.RefreshAtPercent, v1alpha1.DefaultRefreshAtPercent))
 	part *= (1 - spread*loop.Phase(w.set.UID+w.profile.UID)) / 100
 	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is due"
 }
@@ -165,34 +160,4 @@ func times(secret *corev1.Secret) (issued, expires time.Time) {
 	issued, _ = time.Parse(time.RFC3339, secret.Annotations[annotationIssued])
 	expires, _ = time.Parse(time.RFC3339, secret.Annotations[annotationExpires])
 	return issued, expires
-}
-
-// annotations returns the annotations of the Secret for an answer that was issued at a time.
-func (w *wanted) annotations(
-	answer *multiclusterv1alpha1.AuthTokenRequestStatus, issued time.Time, data map[string][]byte,
-) map[string]string {
-	annotations := map[string]string{
-		annotationCluster:    w.profile.Name,
-		annotationClusterUID: string(w.profile.UID),
-		annotationIssued:     issued.UTC().Format(time.RFC3339),
-		annotationExpires:    answer.ExpirationTimestamp.UTC().Format(time.RFC3339),
-		annotationGrant:      answer.GrantName,
-		annotationFor:        w.purpose(),
-		annotationRights:     w.rights(),
-		annotationContent:    digest(data),
-		annotationToken:      digest(answer.Token),
-	}
-	if value := w.set.Annotations[v1alpha1.AnnotationRotate]; value != "" {
-		annotations[annotationRotate] = value
-	}
-	return annotations
-}
-
-// isOf returns whether a set may overwrite and delete a Secret.
-func isOf(secret *corev1.Secret, set types.UID) bool {
-	return secret.Labels[v1alpha1.LabelCredentialSetUID] == string(set)
-}
-
-func selectorOf(set *v1alpha1.ClusterCredentialSet) labels.Selector {
-	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelCredentialSetUID: string(set.UID)})
 }

@@ -38,18 +38,25 @@ func newWanted() *wanted {
 	return w
 }
 
-// cached returns the Secret that w makes of an answer for an hour, as the cache has it.
-func cached(t *testing.T, w *wanted) *corev1.Secret {
+// made returns the Secret that w makes of an answer with a token.
+func made(t *testing.T, w *wanted, token string, lifetime time.Duration) *corev1.Secret {
 	t.Helper()
-	expires := metav1.NewTime(issued.Add(time.Hour))
+	expires := metav1.NewTime(issued.Add(lifetime))
 	secret, err := w.secret(&multiclusterv1alpha1.AuthTokenRequest{Status: multiclusterv1alpha1.AuthTokenRequestStatus{
-		Token: "minted", ExpirationTimestamp: &expires, GrantName: "a-grant", Kubeconfig: []byte("a kubeconfig with minted"),
+		Token: token, ExpirationTimestamp: &expires, GrantName: "a-grant", Kubeconfig: []byte("a kubeconfig with " + token),
 		Cluster: &multiclusterv1alpha1.Cluster{Server: "https://bravelion"},
 	}}, issued)
 	require.NoError(t, err)
+	return secret
+}
+
+// cached returns the Secret that w makes of an answer for an hour, as the cache has it.
+func cached(t *testing.T, w *wanted) *corev1.Secret {
+	t.Helper()
+	secret := made(t, w, "minted", time.Hour)
 	// Informers may transform an object twice.
 	for range 2 {
-		_, err = withoutContent(secret)
+		_, err := withoutContent(secret)
 		require.NoError(t, err)
 	}
 	require.Empty(t, secret.Data)
@@ -131,34 +138,32 @@ func TestWanted_DueSpread(t *testing.T) {
 // A Secret that was written is waited for.
 func TestController_IsBehind(t *testing.T) {
 	clock := testingclock.NewFakeClock(issued)
-	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
-	key := credentialKey{cluster: "bravelion"}
+	c, want := &Controller{Options: Options{Clock: clock}, records: map[types.UID]map[string]*record{}}, newWanted()
 	fresh := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "1", ResourceVersion: "20"}}
 	old := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "1", ResourceVersion: "9"}}
 
-	assert.False(t, c.isBehind(key, nil), "nothing was written")
-	c.wrote(key, fresh)
-	assert.True(t, c.isBehind(key, nil))
-	assert.True(t, c.isBehind(key, old))
-	assert.False(t, c.isBehind(key, fresh))
-	assert.False(t, c.isBehind(key, nil), "it was there, and has been deleted")
+	assert.False(t, c.isBehind(want, nil), "nothing was written")
+	c.wrote(want, fresh)
+	assert.True(t, c.isBehind(want, nil))
+	assert.True(t, c.isBehind(want, old))
+	assert.False(t, c.isBehind(want, fresh))
+	assert.False(t, c.isBehind(want, nil), "it was there, and has been deleted")
 
-	c.wrote(key, fresh)
+	c.wrote(want, fresh)
 	clock.Step(writeLag + time.Second)
-	assert.False(t, c.isBehind(key, nil), "not for ever")
+	assert.False(t, c.isBehind(want, nil), "not for ever")
 }
 
 // Repairs of one Secret are not one after the other.
 func TestController_Pause(t *testing.T) {
 	clock := testingclock.NewFakeClock(issued)
-	c := &Controller{Options: Options{Clock: clock}, writes: map[credentialKey]written{}}
-	key := credentialKey{cluster: "bravelion"}
-	assert.Zero(t, c.pause(key, repair), "nothing was written")
-	c.wrote(key, &corev1.Secret{})
-	assert.Zero(t, c.pause(key, mint), "a token is not waited for")
-	assert.Equal(t, repairPause, c.pause(key, repair))
+	c, want := &Controller{Options: Options{Clock: clock}, records: map[types.UID]map[string]*record{}}, newWanted()
+	assert.Zero(t, c.pause(want, repair), "nothing was written")
+	c.wrote(want, &corev1.Secret{})
+	assert.Zero(t, c.pause(want, mint), "a token is not waited for")
+	assert.Equal(t, repairPause, c.pause(want, repair))
 	clock.Step(repairPause)
-	assert.LessOrEqual(t, c.pause(key, repair), time.Duration(0))
+	assert.Zero(t, c.pause(want, repair))
 }
 
 func TestWanted_Names(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	resultRenewed  = "Issued"
+	resultIssued   = "Issued"
 	resultRepaired = "Repaired"
 	resultFailed   = "Failed"
 )
@@ -40,7 +40,7 @@ var (
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)
-		for _, result := range []string{resultRenewed, resultRepaired, resultFailed} {
+		for _, result := range []string{resultIssued, resultRepaired, resultFailed} {
 			renewals.WithLabelValues(result)
 		}
 		legacyregistry.CustomMustRegister(&collector{controller: c})

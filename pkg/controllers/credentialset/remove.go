@@ -16,8 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -28,7 +26,7 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-var clusterProfiles = schema.GroupResource{Group: inventoryv1alpha1.Group, Resource: "clusterprofiles"}
+var clusterProfiles = inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles").GroupResource()
 
 // decisionGrace is how long the credential for a cluster is kept that decisions do not name any
 // more. Somebody may have changed them, and the controller of Placements writes them again.
@@ -38,7 +36,7 @@ const decisionGrace = time.Minute
 // nobody begins to use it, then the grants, which ends its tokens. It returns after how long to do
 // so for the first of those that are kept for now, zero if there are none.
 func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (time.Duration, error) {
-	c.decided(set, selected)
+	c.markSelected(set, selected)
 	all, err := c.leftovers(set, selected)
 	if err != nil {
 		return 0, err
@@ -46,9 +44,9 @@ func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialS
 	var errs []error
 	var again time.Duration
 	for cluster, of := range all {
-		stays, err := c.remove(ctx, set, cluster, of, selected[cluster] == nil)
-		if stays > 0 && (again == 0 || stays < again) {
-			again = stays
+		after, err := c.remove(ctx, set, cluster, of, selected[cluster] == nil)
+		if after > 0 && (again == 0 || after < again) {
+			again = after
 		}
 		errs = append(errs, err)
 	}
@@ -63,8 +61,8 @@ type leftover struct {
 
 // leftovers returns what set has for clusters that are not selected, by their names, and its grants
 // for clusters that were replaced under their names.
-func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]*leftover, error) {
-	secrets, err := c.secrets.of(set)
+func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]leftover, error) {
+	secrets, err := c.cachedSecrets(set, credentialset.Selector(set))
 	if err != nil {
 		return nil, err
 	}
@@ -72,58 +70,60 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*leftover{}
-	of := func(cluster string) *leftover {
-		if all[cluster] == nil {
-			all[cluster] = &leftover{}
-		}
-		return all[cluster]
-	}
+	all := map[string]leftover{}
 	for _, secret := range secrets {
 		if cluster := secret.Annotations[annotationCluster]; selected[cluster] == nil {
-			of(cluster).secrets = append(of(cluster).secrets, secret)
+			of := all[cluster]
+			of.secrets = append(of.secrets, secret)
+			all[cluster] = of
 		}
 	}
 	for _, g := range grants {
 		ref := g.Spec.ClusterProfile
 		if profile := selected[ref.Name]; profile == nil || profile.UID != ref.UID {
-			of(ref.Name).grants = append(of(ref.Name).grants, g)
+			of := all[ref.Name]
+			of.grants = append(of.grants, g)
+			all[ref.Name] = of
 		}
 	}
 	return all, nil
 }
 
-// remove deletes a leftover of set, or returns how long it is kept. A Secret without a grant holds
-// no token of the set, so it is not kept.
+// remove deletes a leftover of set, or returns after how long to do so. A Secret without a grant
+// holds no token of the set, so it is not kept.
 func (c *Controller) remove(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of *leftover, unselected bool,
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string, of leftover, unselected bool,
 ) (time.Duration, error) {
-	left, stays, err := c.left(ctx, set, cluster)
-	if err != nil || !left {
+	removable, after, err := c.removable(ctx, set, cluster)
+	if err != nil || !removable {
 		return 0, err
 	}
-	if unselected && len(of.grants) > 0 && stays > 0 {
-		return stays, nil
+	if unselected && len(of.grants) > 0 && after > 0 {
+		return after, nil
 	}
-	var errs []error
-	for _, secret := range of.secrets {
-		errs = append(errs, c.deleteSecret(ctx, secret))
-	}
-	for _, g := range of.grants {
-		errs = append(errs, c.deleteGrant(ctx, g))
-	}
+	err = errors.Join(deleteAll(ctx, of.secrets, c.deleteSecret), deleteAll(ctx, of.grants, c.deleteGrant))
 	if unselected {
 		c.forget(set, cluster)
 	}
-	return 0, errors.Join(errs...)
+	return 0, err
 }
 
-// decided notes that decisions name the clusters that set selects.
-func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected selection) {
+// deleteAll deletes all objects, also after an error.
+func deleteAll[T any](ctx context.Context, objects []T, remove func(ctx context.Context, object T) error) error {
+	var errs []error
+	for _, object := range objects {
+		errs = append(errs, remove(ctx, object))
+	}
+	return errors.Join(errs...)
+}
+
+// markSelected records that the clusters that set selects are named by decisions, if it selects by
+// these.
+func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, selected selection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for cluster := range selected {
-		delete(c.undecided, credentialKey{cache.MetaObjectToName(set), cluster})
+		c.record(set, cluster).deselected = time.Time{}
 	}
 }
 
@@ -131,50 +131,43 @@ func (c *Controller) decided(set *v1alpha1.ClusterCredentialSet, selected select
 // zero if it is deleted at once. Only decisions get a grace: what the set itself says was changed
 // by its author.
 func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
-	if set.Spec.Clusters.DecisionKey == "" || profile.DeletionTimestamp != nil || c.Members.CachedLeaving(profile) != nil {
-		return 0, nil
-	}
 	bound, err := boundOf(&set.Spec.Clusters)
-	if err != nil || !bound(profile) {
+	if err != nil || set.Spec.Clusters.DecisionKey == "" || !bound(profile) || c.Members.CachedLeaving(profile) != nil {
 		return 0, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key, now := credentialKey{cache.MetaObjectToName(set), profile.Name}, c.Clock.Now()
-	since, known := c.undecided[key]
-	if !known {
-		since = now
-		c.undecided[key] = now
+	r, now := c.record(set, profile.Name), c.Clock.Now()
+	if r.deselected.IsZero() {
+		r.deselected = now
 	}
-	return max(0, since.Add(decisionGrace).Sub(now)), nil
+	return max(0, r.deselected.Add(decisionGrace).Sub(now)), nil
 }
 
-// left returns whether a cluster is not selected any more, and how long its credential is still
-// kept. It reads without a cache: neither an API that is away for a while nor a stale cache may end
-// what is in use.
-func (c *Controller) left(
+// removable returns whether what set has for a cluster that the cache does not select may be
+// removed, and after how long. It reads without a cache: neither an API that is away for a while
+// nor a stale cache may end what is in use.
+func (c *Controller) removable(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
-) (left bool, stays time.Duration, err error) {
-	namespace := credentialset.ProfileNamespace(set)
-	cached, err := c.profiles.ClusterProfiles(namespace).Get(cluster)
-	if err != nil && !apierrors.IsNotFound(err) {
+) (removable bool, after time.Duration, err error) {
+	cached, err := c.profile(set, cluster)
+	if err != nil {
 		return false, 0, err
 	}
-	stored, storedErr := c.Inventory.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, cluster, metav1.GetOptions{})
+	namespace := credentialset.ProfileNamespace(set)
+	stored, err := c.Inventory.ApisV1alpha1().ClusterProfiles(namespace).Get(ctx, cluster, metav1.GetOptions{})
 	switch {
-	case gone.Is(storedErr, clusterProfiles, cluster):
+	case gone.Is(err, clusterProfiles, cluster):
 		return true, 0, nil
-	case storedErr != nil:
-		return false, 0, storedErr
-	case err == nil && cached.ResourceVersion != stored.ResourceVersion:
+	case err != nil || cached == nil:
+		return false, 0, err
+	case cached.ResourceVersion != stored.ResourceVersion:
 		return false, 0, fmt.Errorf("ClusterProfile %s/%s is newer than the cache", namespace, cluster)
-	case err == nil && c.Members.CachedLeaving(cached) != nil && c.Members.StoredLeaving(ctx, stored) == nil:
+	case c.Members.CachedLeaving(cached) != nil && c.Members.StoredLeaving(ctx, stored) == nil:
 		return false, 0, fmt.Errorf("the cluster of ClusterProfile %s/%s stays after all: the cache is behind", namespace, cluster)
-	case err == nil:
-		stays, err = c.grace(set, cached)
-		return err == nil, stays, err
 	}
-	return false, 0, nil
+	after, err = c.grace(set, cached)
+	return err == nil, after, err
 }
 
 // finish deletes everything of a set that is being deleted, and removes its finalizer. What the
@@ -183,12 +176,12 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	if !slices.Contains(set.Finalizers, v1alpha1.CredentialSetFinalizer) {
 		return nil
 	}
-	err := c.dismiss(ctx, set)
-	_, kueueLeft := multikueue.IsBlocked(set, err)
-	if err != nil && !kueueLeft {
+	err := c.removeConsumer(ctx, set)
+	_, kueueStays := multikueue.IsBlocked(set, err)
+	if err != nil && !kueueStays {
 		return err
 	}
-	secretsLeft, err := c.deleteSecrets(ctx, set)
+	secretsStay, err := c.deleteSecrets(ctx, set)
 	if err != nil {
 		return err
 	}
@@ -196,63 +189,51 @@ func (c *Controller) finish(ctx context.Context, set *v1alpha1.ClusterCredential
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, g := range grants {
-		errs = append(errs, c.deleteGrant(ctx, g))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := deleteAll(ctx, grants, c.deleteGrant); err != nil {
 		return err
 	}
 	next := set.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == v1alpha1.CredentialSetFinalizer })
 	_, err = c.Client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	if err == nil {
-		c.recordLeft(set, secretsLeft, kueueLeft)
+		c.recordRemains(set, secretsStay, kueueStays)
 	}
 	return ignoreGone(err)
 }
 
-// recordLeft records events about what a deleted set has left.
-func (c *Controller) recordLeft(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
-	if names := writtenSecrets(set); secrets && len(names) > 0 {
-		namespace := credentialset.SecretName(set, "").Namespace
-		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", words.Message(fmt.Sprintf(
-			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: "+
-				"kubectl -n %s delete secrets --selector=%s. They are: %s", namespace, namespace, selectorOf(set), strings.Join(names, ", "))))
-	}
-	if kueue {
-		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "KueueObjectsLeft", "Delete",
-			"the controller manager may not delete objects of Kueue. "+
-				"To delete what is left: kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s", selectorOf(set))
-	}
-}
-
-// writtenSecrets returns the names of the Secrets that a set has written, as far as its status
-// lists them.
-func writtenSecrets(set *v1alpha1.ClusterCredentialSet) []string {
+// recordRemains records events about what stays of a deleted set. Of Secrets it names those that
+// the set has written, as far as its status lists them.
+func (c *Controller) recordRemains(set *v1alpha1.ClusterCredentialSet, secrets, kueue bool) {
+	selector := credentialset.Selector(set)
 	var names []string
 	for _, of := range set.Status.Credentials {
 		if of.GrantName != "" {
 			names = append(names, of.SecretName)
 		}
 	}
-	return names
+	if secrets && len(names) > 0 {
+		namespace := secretNamespace(set)
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "SecretsLeft", "Delete", "%s", words.Message(fmt.Sprintf(
+			"the controller manager may not delete Secrets in namespace %s. Their tokens end. To delete what is left: "+
+				"kubectl -n %s delete secrets --selector=%s. They are: %s", namespace, namespace, selector, strings.Join(names, ", "))))
+	}
+	if kueue {
+		c.Recorder.Eventf(set, nil, corev1.EventTypeWarning, "KueueObjectsLeft", "Delete",
+			"the controller manager may not delete objects of Kueue. To delete what is left: "+
+				"kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=%s", selector)
+	}
 }
 
 // deleteSecrets deletes the Secrets of a set, and returns whether they stay because the controller
 // manager may not. They are listed without a cache: their namespace may not be watched.
-func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (left bool, err error) {
+func (c *Controller) deleteSecrets(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (stay bool, err error) {
 	if !credentialset.KeepsCredentials(set) {
 		return false, nil
 	}
-	namespace := credentialset.SecretName(set, "").Namespace
-	list, err := c.Hub.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: selectorOf(set).String()})
+	namespace := secretNamespace(set)
+	list, err := c.Hub.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: credentialset.Selector(set).String()})
 	if err == nil {
-		var errs []error
-		for i := range list.Items {
-			errs = append(errs, c.deleteSecret(ctx, &list.Items[i]))
-		}
-		err = errors.Join(errs...)
+		err = deleteAll(ctx, list.Items, func(ctx context.Context, secret corev1.Secret) error { return c.deleteSecret(ctx, &secret) })
 	}
 	if !apierrors.IsForbidden(err) {
 		return false, err

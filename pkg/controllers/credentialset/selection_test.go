@@ -23,11 +23,12 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
+	"k8s.io/client-go/tools/events"
 	testingclock "k8s.io/utils/clock/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
+	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	ours "clusterpass.dev/pkg/generated/clientset/versioned/fake"
@@ -35,6 +36,15 @@ import (
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/words"
 )
+
+// marks says of every member whether it is leaving, by the cache and by what is stored.
+type marks struct{ cached, stored *member.Leaving }
+
+func (m marks) CachedLeaving(*inventoryv1alpha1.ClusterProfile) *member.Leaving { return m.cached }
+
+func (m marks) StoredLeaving(context.Context, *inventoryv1alpha1.ClusterProfile) *member.Leaving {
+	return m.stored
+}
 
 // hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of
 // PlacementDecisions. Authors may do what allows says, and reviewed counts how often that was
@@ -85,15 +95,19 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 		return true, review, nil
 	})
 	h.Controller = &Controller{
-		Options:   Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock},
-		profiles:  profiles.Lister(),
-		grants:    listers.NewAuthTokenGrantLister(h.grantsThere),
-		reviews:   utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
-		undecided: map[credentialKey]time.Time{},
+		Options:    Options{Hub: kube, Inventory: client, Members: marks{}, Clock: h.clock, User: signer},
+		profiles:   profiles.Lister(),
+		grants:     listers.NewAuthTokenGrantLister(h.grantsThere),
+		placements: listers.NewPlacementLister(h.placementsThere),
+		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
+		records:    map[types.UID]map[string]*record{},
+		limits:     limiter{selected: map[string]map[types.UID]int{}},
 	}
-	h.decisions = newDecisions(ctx, slices, listers.NewPlacementLister(h.placementsThere), signer, func(any) {})
+	h.addCredentialQueue()
+	t.Cleanup(h.credentialQueue.ShutDown)
+	h.decisions = newDecisions(ctx, slices, cache.ResourceEventHandlerFuncs{})
 	require.Eventually(t, func() bool {
-		_, err := h.decisions.informers.Start(ctx, metav1.NamespaceAll)
+		_, err := h.decisions.Start(ctx, metav1.NamespaceAll)
 		return err == nil
 	}, time.Minute, time.Millisecond)
 	return h
@@ -226,7 +240,7 @@ func TestDecisions_Doubts(t *testing.T) {
 				meta.Namespace = "team"
 				require.NoError(t, h.placementsThere.Add(&v1alpha1.Placement{ObjectMeta: meta}))
 			}
-			assert.Equal(t, test.why, h.decisions.doubts(test.slice, []string{signer, "kim"}))
+			assert.Equal(t, test.why, h.doubts(test.slice, []string{signer, "kim"}))
 		})
 	}
 	t.Run("one that is being deleted does not count, whoever may hold it up", func(t *testing.T) {
@@ -244,45 +258,34 @@ func TestController_Grace(t *testing.T) {
 	bounded := byDecision
 	bounded.Names = []string{"smartfish"}
 	h := newHub(t)
+	grace := func(clusters v1alpha1.ClusterSelection, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
+		grace, err := h.grace(setOf(clusters), profile)
+		require.NoError(t, err)
+		return grace
+	}
 	t.Run("a cluster that decisions do not name any more is kept for a minute", func(t *testing.T) {
-		set := setOf(byDecision)
-		stays, err := h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Equal(t, decisionGrace, stays)
+		assert.Equal(t, decisionGrace, grace(byDecision, profile))
 		h.clock.Step(decisionGrace - time.Second)
-		stays, err = h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Equal(t, time.Second, stays)
+		assert.Equal(t, time.Second, grace(byDecision, profile))
 		h.clock.Step(time.Second)
-		stays, err = h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Zero(t, stays)
+		assert.Zero(t, grace(byDecision, profile))
 	})
 	t.Run("one that they have named in between, for a minute from then on", func(t *testing.T) {
-		set := setOf(byDecision)
-		h.decided(set, selection{"bravelion": profile})
-		stays, err := h.grace(set, profile)
-		require.NoError(t, err)
-		assert.Equal(t, decisionGrace, stays)
+		h.markSelected(setOf(byDecision), selection{"bravelion": profile})
+		assert.Equal(t, decisionGrace, grace(byDecision, profile))
 	})
 	t.Run("what a set itself leaves out goes at once", func(t *testing.T) {
 		for _, clusters := range []v1alpha1.ClusterSelection{bounded, {Names: []string{"smartfish"}}, {LabelSelector: &metav1.LabelSelector{}}} {
-			stays, err := h.grace(setOf(clusters), profile)
-			require.NoError(t, err)
-			assert.Zero(t, stays)
+			assert.Zero(t, grace(clusters, profile))
 		}
 	})
 	t.Run("what leaves the hub goes at once", func(t *testing.T) {
 		h.Members = marks{cached: &member.Leaving{}}
-		stays, err := h.grace(setOf(byDecision), profile)
-		require.NoError(t, err)
-		assert.Zero(t, stays)
+		assert.Zero(t, grace(byDecision, profile))
 		h.Members = marks{}
 		deleted := profile.DeepCopy()
 		deleted.DeletionTimestamp = &metav1.Time{}
-		stays, err = h.grace(setOf(byDecision), deleted)
-		require.NoError(t, err)
-		assert.Zero(t, stays)
+		assert.Zero(t, grace(byDecision, deleted))
 	})
 }
 
@@ -291,7 +294,7 @@ func TestController_SyncCredentialNotSelected(t *testing.T) {
 	there := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	require.NoError(t, there.Add(set))
 	h.sets = listers.NewClusterCredentialSetLister(there)
-	h.states = map[types.UID]map[string]state{set.UID: {"bravelion": {generation: set.Generation}}}
+	h.record(set, "bravelion").state = state{v1alpha1.CredentialStatus{ClusterProfile: "bravelion"}, set.Generation, time.Time{}}
 	again, err := h.syncCredential(t.Context(), credentialKey{cache.MetaObjectToName(set), "bravelion"})
 	require.NoError(t, err)
 	assert.Zero(t, again)
@@ -301,11 +304,11 @@ func TestController_SyncCredentialNotSelected(t *testing.T) {
 func TestController_Remove(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set-bravelion"}}
 	g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "grant"}}
-	of := func(grants ...*v1alpha1.AuthTokenGrant) *leftover {
-		return &leftover{secrets: []*corev1.Secret{secret}, grants: grants}
+	of := func(grants ...*v1alpha1.AuthTokenGrant) leftover {
+		return leftover{secrets: []*corev1.Secret{secret}, grants: grants}
 	}
 	for name, test := range map[string]struct {
-		of    *leftover
+		of    leftover
 		stays time.Duration
 	}{
 		"Secret and grant are kept for a minute, and go together": {of(g), decisionGrace},
@@ -315,9 +318,6 @@ func TestController_Remove(t *testing.T) {
 			h, set := newHub(t), setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}})
 			kube, client := fake.NewClientset(secret), ours.NewClientset(g)
 			h.Hub, h.Client = kube, client
-			h.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
-			h.credentialQueue = newCredentialQueue(h.refusals, func(credentialKey) bool { return false }, h.clock)
-			t.Cleanup(h.credentialQueue.ShutDown)
 			stays, err := h.remove(t.Context(), set, "bravelion", test.of, true)
 			require.NoError(t, err)
 			assert.Equal(t, test.stays, stays)
@@ -331,7 +331,71 @@ func TestController_Remove(t *testing.T) {
 			}
 			assert.Len(t, kube.Actions(), 1)
 			assert.Len(t, client.Actions(), len(test.of.grants))
-			assert.Empty(t, h.undecided)
+			assert.Empty(t, h.records)
+		})
+	}
+}
+
+func TestController_Removable(t *testing.T) {
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion", ResourceVersion: "1"}}
+	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "set"}}
+	leaving := &member.Leaving{}
+	for name, test := range map[string]struct {
+		marks
+		removable bool
+		words     string
+	}{
+		"what is not selected is left":                          {removable: true},
+		"a member that leaves is left":                          {marks: marks{leaving, leaving}, removable: true},
+		"one that stays after all is not, if a cache is behind": {marks: marks{cached: leaving}, words: "default/bravelion stays after all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+			require.NoError(t, indexer.Add(profile))
+			c := &Controller{
+				Options:  Options{Inventory: inventoryfake.NewSimpleClientset(profile), Members: test.marks},
+				profiles: inventorylisters.NewClusterProfileLister(indexer),
+			}
+			removable, _, err := c.removable(t.Context(), set, "bravelion")
+			assert.Equal(t, test.removable, removable)
+			if test.words != "" {
+				require.ErrorContains(t, err, test.words)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestController_RecordRemains(t *testing.T) {
+	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set", UID: "set-1"}}
+	set.Spec.Secret.Namespace = "consumers"
+	written := set.DeepCopy()
+	written.Status.Credentials = []v1alpha1.CredentialStatus{{SecretName: "set-a", GrantName: "a"}, {SecretName: "never"}}
+	const secrets = "Warning SecretsLeft the controller manager may not delete Secrets in namespace consumers. Their tokens end. To delete what is left: " +
+		"kubectl -n consumers delete secrets --selector=clusterpass.dev/credential-set-uid=set-1. They are: set-a"
+	const kueue = "Warning KueueObjectsLeft the controller manager may not delete objects of Kueue. To delete what is left: " +
+		"kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=clusterpass.dev/credential-set-uid=set-1"
+	for name, test := range map[string]struct {
+		set            *v1alpha1.ClusterCredentialSet
+		secrets, kueue bool
+		want           []string
+	}{
+		"nothing is left":                  {set: written},
+		"Secrets, by their names":          {set: written, secrets: true, want: []string{secrets}},
+		"no Secret that was never written": {set: set, secrets: true},
+		"objects of Kueue":                 {set: set, kueue: true, want: []string{kueue}},
+		"both":                             {set: written, secrets: true, kueue: true, want: []string{secrets, kueue}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder := events.NewFakeRecorder(2)
+			(&Controller{Options: Options{Recorder: recorder}}).recordRemains(test.set, test.secrets, test.kueue)
+			close(recorder.Events)
+			var got []string
+			for event := range recorder.Events {
+				got = append(got, event)
+			}
+			assert.Equal(t, test.want, got)
 		})
 	}
 }
@@ -340,6 +404,11 @@ func TestController_AuthorRefused(t *testing.T) {
 	byNames := v1alpha1.ClusterSelection{Names: []string{"bravelion", "smartfish"}}
 	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
 	decision := v1alpha1.ClusterSelection{DecisionKey: "gpu", Names: []string{"bravelion"}}
+	refusal := func(h *hub, set *v1alpha1.ClusterCredentialSet) string {
+		refused, err := h.authorRefused(t.Context(), set)
+		require.NoError(t, err)
+		return refused
+	}
 	may := func(verb, name string) func(*authorizationv1.ResourceAttributes) bool {
 		return func(what *authorizationv1.ResourceAttributes) bool {
 			return what.Group == "multicluster.x-k8s.io" && what.Resource == "clusterprofiles" && what.Namespace == "fleet" &&
@@ -366,13 +435,9 @@ func TestController_AuthorRefused(t *testing.T) {
 			h := newHub(t)
 			h.allows = test.allows
 			for range 2 {
-				refused, err := h.authorRefused(t.Context(), setOf(test.clusters))
-				require.NoError(t, err)
-				if test.refused == "" {
-					assert.Empty(t, refused)
-				} else {
-					assert.Contains(t, refused, test.refused)
-				}
+				refused := refusal(h, setOf(test.clusters))
+				assert.Contains(t, refused, test.refused)
+				assert.Equal(t, test.refused == "", refused == "")
 			}
 			assert.Equal(t, test.reviewed, h.reviewed, "an answer is used again")
 		})
@@ -380,68 +445,65 @@ func TestController_AuthorRefused(t *testing.T) {
 	t.Run("a refusal is asked about again, and a new author at once", func(t *testing.T) {
 		h, set := newHub(t), setOf(all)
 		h.allows = may("get", "")
-		refused, err := h.authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		require.NotEmpty(t, refused)
+		require.NotEmpty(t, refusal(h, set))
 		h.allows = may("list", "")
 		h.clock.Step(refusedPeriod + time.Second)
-		refused, err = h.authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		require.Empty(t, refused)
+		require.Empty(t, refusal(h, set))
 		h.allows = may("get", "")
 		set.Generation++
-		refused, err = h.authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		require.NotEmpty(t, refused)
+		require.NotEmpty(t, refusal(h, set))
 	})
 	t.Run("who names many has to be allowed to get all, which is one review", func(t *testing.T) {
 		h := newHub(t)
 		h.allows = func(what *authorizationv1.ResourceAttributes) bool { return what.Name != "" }
-		refused, err := h.authorRefused(t.Context(), setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
-		require.NoError(t, err)
+		refused := refusal(h, setOf(v1alpha1.ClusterSelection{Names: make([]string, maxNamed+1)}))
 		assert.Contains(t, refused, "clusterprofiles.multicluster.x-k8s.io, all of them, because the set names more than 20")
 		assert.Equal(t, 1, h.reviewed)
 	})
 	t.Run("nobody is nobody's author", func(t *testing.T) {
 		set := setOf(all)
 		set.Spec.Author = nil
-		refused, err := newHub(t).authorRefused(t.Context(), set)
-		require.NoError(t, err)
-		assert.NotEmpty(t, refused)
+		assert.NotEmpty(t, refusal(newHub(t), set))
 	})
 }
 
 func TestController_TellReady(t *testing.T) {
 	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
 	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
-	updateStatus := func(t *testing.T, h *hub, set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
-		t.Helper()
-		require.NoError(t, h.setReady(t.Context(), set, ready, chosen))
+	updateStatus := func(set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
+		setReady(set, ready, chosen)
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
 	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
-		is := updateStatus(t, newHub(t, decided("b", "mallory", "smartfish")), setOf(byDecision), &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden, leaving: []string{"smartfish"}})
+		h := newHub(t, decided("b", "mallory", "smartfish"))
+		h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
+		selected, err := h.selected(t.Context(), setOf(byDecision))
+		require.NoError(t, err)
+		selected.leaving = []string{"smartfish"}
+		is := updateStatus(setOf(byDecision), selected)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
-		assert.Equal(t, "its author may not list", is.Message)
+		assert.Equal(t, selected.refused, is.Message)
 	})
 	t.Run("names that are no ClusterProfile's are in the message", func(t *testing.T) {
 		h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"bravelion", "bravelino"}})
 		selected, err := h.selected(t.Context(), set)
 		require.NoError(t, err)
-		is := updateStatus(t, h, set, selected)
+		is := updateStatus(set, selected)
 		assert.Equal(t, "each selected cluster has a credential; there is no ClusterProfile bravelino", is.Message)
 	})
 	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
 		set := setOf(byDecision)
 		set.Status.Selected = 1
-		is := updateStatus(t, newHub(t), set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
+		is := updateStatus(set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))
-		is := updateStatus(t, h, setOf(byDecision), &chosen{})
+		selected, err := h.selected(t.Context(), setOf(byDecision))
+		require.NoError(t, err)
+		is := updateStatus(setOf(byDecision), selected)
 		assert.Contains(t, is.Message, "each selected cluster has a credential; PlacementDecisions with this decision-key that do not count")
 		assert.Contains(t, is.Message, `: 2. The first is b: it is written by "mal`)
 		assert.Contains(t, is.Message, `", whom spec.clusters.decisionWriters does not name`)

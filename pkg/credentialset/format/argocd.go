@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -51,14 +51,13 @@ type argoCDTLSClientConfig struct {
 	CAData     []byte `json:"caData,omitempty"`
 }
 
-// argoCDSecret returns a cluster for Argo CD. Argo CD knows its clusters by the URLs of their
+// argoCDData returns a cluster for Argo CD. Argo CD knows its clusters by the URLs of their
 // servers: where two profiles lead to one server, one of the two Secrets is as good as not there.
-func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
-	name := c.Cluster
-	if c.ArgoCD != nil {
-		name = cmp.Or(c.ArgoCD.Name, name)
-	}
-	if name == argoCDOwnName || isArgoCDOwnServer(server) {
+// What the set does not say has no key: that is Argo CD's default, or others' to set.
+func argoCDData(c Credential, server *url.URL) (map[string][]byte, error) {
+	says := ptr.Deref(c.ArgoCD, v1alpha1.ArgoCDCluster{})
+	name := cmp.Or(says.Name, c.Cluster)
+	if name == argoCDOwnName || ArgoCDServer(server.String()) == argoCDOwnServer {
 		return nil, errors.New("the name " + argoCDOwnName + " and the server " + argoCDOwnServer +
 			" are those of the cluster that Argo CD runs in")
 	}
@@ -71,18 +70,7 @@ func argoCDSecret(c Credential, server *url.URL) (*Secret, error) {
 	if err != nil {
 		return nil, errors.New("the config can't be written")
 	}
-	data := argoCDOptions(c.ArgoCD)
-	data[ArgoCDNameKey], data[ArgoCDServerKey], data[ArgoCDConfigKey] = []byte(name), []byte(cluster.Server), config
-	return &Secret{Type: corev1.SecretTypeOpaque, Labels: Labels(v1alpha1.SecretFormatArgoCD), Data: data}, nil
-}
-
-// argoCDOptions returns the keys for what a set says. What it does not say has no key: that is Argo
-// CD's default, or others' to set.
-func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
-	data := map[string][]byte{}
-	if says == nil {
-		return data
-	}
+	data := map[string][]byte{ArgoCDNameKey: []byte(name), ArgoCDServerKey: []byte(cluster.Server), ArgoCDConfigKey: config}
 	if len(says.Namespaces) > 0 {
 		data[ArgoCDNamespacesKey] = []byte(strings.Join(says.Namespaces, ","))
 	}
@@ -95,11 +83,8 @@ func argoCDOptions(says *v1alpha1.ArgoCDCluster) map[string][]byte {
 	if says.Shard != nil {
 		data[ArgoCDShardKey] = []byte(strconv.FormatInt(int64(*says.Shard), 10))
 	}
-	return data
+	return data, nil
 }
 
 // ArgoCDServer returns a server's URL as Argo CD compares it: it drops trailing slashes.
 func ArgoCDServer(server string) string { return strings.TrimRight(server, "/") }
-
-// isArgoCDOwnServer returns whether Argo CD takes server for its own cluster's.
-func isArgoCDOwnServer(server *url.URL) bool { return ArgoCDServer(server.String()) == argoCDOwnServer }

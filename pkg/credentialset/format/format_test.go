@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -43,6 +45,14 @@ func credential(t *testing.T, change func(*Credential)) Credential {
 		change(&c)
 	}
 	return c
+}
+
+// rendered returns the Secret of a credential that is good in every format, after change.
+func rendered(t *testing.T, f v1alpha1.SecretFormat, change func(*Credential)) *Secret {
+	t.Helper()
+	secret, err := Render(f, credential(t, change))
+	require.NoError(t, err)
+	return secret
 }
 
 func server(url string) func(*Credential) {
@@ -106,13 +116,9 @@ func TestRender_UnknownFormat(t *testing.T) {
 
 // The same credential gives the same bytes.
 func TestRender_Deterministic(t *testing.T) {
-	c := credential(t, nil)
 	for _, f := range formats {
-		first, err := Render(f, c)
-		require.NoError(t, err)
-		second, err := Render(f, c)
-		require.NoError(t, err)
-		assert.Equal(t, first, second)
+		first := rendered(t, f, nil)
+		assert.Equal(t, first, rendered(t, f, nil))
 		assert.Equal(t, corev1.SecretTypeOpaque, first.Type)
 	}
 }
@@ -136,9 +142,7 @@ func TestRender_Kubeconfig(t *testing.T) {
 		{"a proxy", proxy("socks5://proxy.example.com:1080"), "https://member.example.com:6443"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := credential(t, test.change)
-			secret, err := Render(v1alpha1.SecretFormatKubeconfig, c)
-			require.NoError(t, err)
+			c, secret := credential(t, test.change), rendered(t, v1alpha1.SecretFormatKubeconfig, test.change)
 			assert.Empty(t, secret.Labels)
 			assert.Len(t, secret.Data, 2)
 			assert.Equal(t, secret.Data[KueueKey], secret.Data[ValueKey])
@@ -180,9 +184,7 @@ func TestRender_ArgoCD(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := credential(t, test.change)
-			secret, err := Render(v1alpha1.SecretFormatArgoCD, c)
-			require.NoError(t, err)
+			c, secret := credential(t, test.change), rendered(t, v1alpha1.SecretFormatArgoCD, test.change)
 			assert.Equal(t, map[string]string{"argocd.argoproj.io/secret-type": "cluster"}, secret.Labels)
 			assert.Len(t, secret.Data, 3)
 			assert.Equal(t, "bravelion", string(secret.Data["name"]))
@@ -194,28 +196,24 @@ func TestRender_ArgoCD(t *testing.T) {
 
 // Argo CD gets what the set says.
 func TestRender_ArgoCDOptions(t *testing.T) {
-	secret, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) {
+	secret := rendered(t, v1alpha1.SecretFormatArgoCD, func(c *Credential) {
 		c.ArgoCD = &v1alpha1.ArgoCDCluster{
 			Name: "Brave Lion", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(true), Project: "infra", Shard: ptr.To(int32(2)),
 		}
-	}))
-	require.NoError(t, err)
+	})
 	for key, want := range map[string]string{"name": "Brave Lion", "namespaces": "a,b", "clusterResources": "true", "project": "infra", "shard": "2"} {
 		assert.Equal(t, want, string(secret.Data[key]), key)
 	}
-	secret, err = Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(0))} }))
-	require.NoError(t, err)
+	secret = rendered(t, v1alpha1.SecretFormatArgoCD, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(0))} })
 	assert.Equal(t, "0", string(secret.Data["shard"]))
 	assert.Len(t, secret.Data, 4, "what it does not say has no key")
-	_, err = Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Name: "in-cluster"} }))
+	_, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Name: "in-cluster"} }))
 	require.ErrorContains(t, err, "the cluster that Argo CD runs in")
 }
 
 func TestTokens(t *testing.T) {
 	for _, f := range formats {
-		secret, err := Render(f, credential(t, nil))
-		require.NoError(t, err)
-		assert.Contains(t, Tokens(secret.Data), testToken, f)
+		assert.Contains(t, Tokens(rendered(t, f, nil).Data), testToken, f)
 	}
 	assert.NotContains(t, Tokens(map[string][]byte{"config": []byte("}"), "kubeconfig": []byte("}")}), testToken)
 }
@@ -234,8 +232,7 @@ func argoCDJSON(t *testing.T, c Credential, more, moreTLS map[string]any) string
 
 // Argo CD without a CA is not insecure.
 func TestRender_ArgoCDWithoutCA(t *testing.T) {
-	secret, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil }))
-	require.NoError(t, err)
+	secret := rendered(t, v1alpha1.SecretFormatArgoCD, func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil })
 	assert.JSONEq(t, `{"bearerToken": "`+testToken+`", "tlsClientConfig": {"insecure": false}}`, string(secret.Data["config"]))
 }
 
@@ -259,28 +256,62 @@ func TestRender_ArgoCDOwnCluster(t *testing.T) {
 
 // A token comes with what the answer has.
 func TestRender_Token(t *testing.T) {
-	c := credential(t, nil)
-	secret, err := Render(v1alpha1.SecretFormatToken, c)
-	require.NoError(t, err)
+	secret := rendered(t, v1alpha1.SecretFormatToken, nil)
 	assert.Empty(t, secret.Labels)
 	assert.Equal(t, map[string][]byte{
 		"token":               []byte(testToken),
-		"ca.crt":              c.Status.Cluster.CertificateAuthorityData,
+		"ca.crt":              credential(t, nil).Status.Cluster.CertificateAuthorityData,
 		"server":              []byte("https://member.example.com:6443"),
 		"expirationTimestamp": []byte("2026-03-01T12:00:00Z"),
 	}, secret.Data)
 
-	secret, err = Render(v1alpha1.SecretFormatToken, credential(t, func(c *Credential) {
+	secret = rendered(t, v1alpha1.SecretFormatToken, func(c *Credential) {
 		c.Status.ExpirationTimestamp = nil
 		c.Status.Cluster = &multiclusterv1alpha1.Cluster{
 			Server: "https://[2001:db8::7]", TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com:3128",
 		}
-	}))
-	require.NoError(t, err)
+	})
 	assert.Equal(t, map[string][]byte{
 		"token":           []byte(testToken),
 		"server":          []byte("https://[2001:db8::7]"),
 		"tls-server-name": []byte("kubernetes"),
 		"proxy-url":       []byte("http://proxy.example.com:3128"),
 	}, secret.Data)
+}
+
+// updateVariable is the variable of the environment by which the test writes testdata anew.
+const updateVariable = "UPDATE_TESTDATA"
+
+// TestRender_Testdata keeps testdata what Render returns. The tests in
+// test/consumers give these Secrets to the code of Argo CD and others, whose modules want
+// other versions of Kubernetes than this one has.
+func TestRender_Testdata(t *testing.T) {
+	for name, change := range map[string]func(*Credential){
+		"plain":        nil,
+		"ipv6":         server("https://[2001:db8::7]"),
+		"system-roots": func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil },
+		"name-and-proxy": func(c *Credential) {
+			c.Status.Cluster.TLSServerName, c.Status.Cluster.ProxyURL = "kubernetes", "http://proxy.example.com:3128"
+		},
+	} {
+		for _, f := range formats {
+			t.Run(name+" "+string(f), func(t *testing.T) {
+				path := filepath.Join("testdata", name+"."+string(f)+".yaml")
+				secret := rendered(t, f, change)
+				got, err := yaml.Marshal(corev1.Secret{
+					TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+					ObjectMeta: metav1.ObjectMeta{Name: "bravelion", Labels: secret.Labels},
+					Type:       secret.Type,
+					Data:       secret.Data,
+				})
+				require.NoError(t, err)
+				if os.Getenv(updateVariable) != "" {
+					require.NoError(t, os.WriteFile(path, got, 0o600))
+				}
+				want, err := os.ReadFile(path)
+				require.NoError(t, err)
+				assert.Equal(t, string(want), string(got), updateVariable+"=1 go test writes it anew")
+			})
+		}
+	}
 }

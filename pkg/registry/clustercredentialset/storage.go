@@ -84,19 +84,16 @@ var columns = []metav1.TableColumnDefinition{
 }
 
 func cells(set *v1alpha1.ClusterCredentialSet) []any {
+	nextRotation := "<none>"
+	if !set.Status.NextRotation.IsZero() {
+		nextRotation = set.Status.NextRotation.UTC().Format(time.RFC3339)
+	}
 	return []any{
 		fmt.Sprintf("%d/%d", set.Status.Ready, set.Status.Selected),
 		table.Condition(set.Status.Conditions, v1alpha1.CredentialSetReady),
 		string(set.Spec.Secret.Format),
 		credentialset.SecretName(set, credentialset.ClusterName).String(),
-		nextRotation(set),
+		nextRotation,
 		author.Name(set.Spec.Author),
 	}
-}
-
-func nextRotation(set *v1alpha1.ClusterCredentialSet) string {
-	if set.Status.NextRotation.IsZero() {
-		return "<none>"
-	}
-	return set.Status.NextRotation.UTC().Format(time.RFC3339)
 }

@@ -5,6 +5,8 @@ package clustercredentialset
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -124,21 +127,19 @@ func TestStrategy_DefaultWriters(t *testing.T) {
 		decidedBy(writers...)(&set.Spec)
 		return set
 	}
-	t.Run("a new set goes by the controller manager's decisions", func(t *testing.T) {
-		set := of()
-		s.PrepareForCreate(as(t, "kim"), set)
-		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
-	})
-	t.Run("what a set says is kept", func(t *testing.T) {
-		set := of("other")
-		s.PrepareForCreate(as(t, "kim"), set)
-		assert.Equal(t, []string{"other"}, set.Spec.Clusters.DecisionWriters)
-	})
-	t.Run("a set that goes by no decisions has no writers", func(t *testing.T) {
-		set := newSet()
-		s.PrepareForCreate(as(t, "kim"), set)
-		assert.Empty(t, set.Spec.Clusters.DecisionWriters)
-	})
+	for name, test := range map[string]struct {
+		set  *v1alpha1.ClusterCredentialSet
+		want []string
+	}{
+		"a new set goes by the controller manager's decisions": {of(), []string{"controller"}},
+		"what a set says is kept":                              {of("other"), []string{"other"}},
+		"a set that goes by no decisions has no writers":       {newSet(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.PrepareForCreate(as(t, "kim"), test.set)
+			assert.Equal(t, test.want, test.set.Spec.Clusters.DecisionWriters)
+		})
+	}
 	t.Run("a set of an earlier release stays as it is", func(t *testing.T) {
 		old, set := of(), of()
 		set.Labels = map[string]string{"a": "b"}
@@ -204,55 +205,28 @@ func TestStrategy_Validate(t *testing.T) {
 		"an annotation by which it does": {func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Secret.Annotations = map[string]string{"clusterpass.dev/cluster-profile": "a/b"}
 		}, "spec.secret.annotations[clusterpass.dev/cluster-profile]"},
-		"a name of a MultiKueueConfig that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "A" })
-		}, "spec.consumer.multiKueue.configName"},
-		"a name that no AdmissionCheck can refer to": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "team.gpu" })
-		}, "spec.consumer.multiKueue.configName"},
-		"a name that is too long for an AdmissionCheck": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = strings.Repeat("a", 64) })
-		}, "spec.consumer.multiKueue.configName"},
-		"an order that is not known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.Order = "Random" })
-		}, "spec.consumer.multiKueue.order"},
-		"a source that is not known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = "Path" })
-		}, "spec.consumer.multiKueue.clusterSource"},
+		"a name of a MultiKueueConfig that is none":     {withMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "A" }), "spec.consumer.multiKueue.configName"},
+		"a name that no AdmissionCheck can refer to":    {withMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = "team.gpu" }), "spec.consumer.multiKueue.configName"},
+		"a name that is too long for an AdmissionCheck": {withMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ConfigName = strings.Repeat("a", 64) }), "spec.consumer.multiKueue.configName"},
+		"an order that is not known":                    {withMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.Order = "Random" }), "spec.consumer.multiKueue.order"},
+		"a source that is not known":                    {withMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = "Path" }), "spec.consumer.multiKueue.clusterSource"},
 		"Secrets that Kueue can't read": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue, s.Secret.Format = newMultiKueue(nil), v1alpha1.SecretFormatToken
+			withMultiKueue()(s)
+			s.Secret.Format = v1alpha1.SecretFormatToken
 		}, "spec.secret.format"},
 		"rights for Kueue, which asks for others itself": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = v1alpha1.MultiKueueClusterSourceClusterProfile })
+			withMultiKueue(byProfile)(s)
 			s.Template = v1alpha1.CredentialTemplate{ServiceAccountNamespace: "default", Audiences: []string{"kueue"}}
 		}, "spec.template.audiences"},
-		"a name for Argo CD that all clusters have": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Name: "{{.set.name}}"})
-		}, "spec.secret.argoCD.name"},
-		"a name for Argo CD with braces of which nothing is known": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Name: "{{.cluster.name}}{{.cluster.uid}}"})
-		}, "spec.secret.argoCD.name"},
-		"a name for Argo CD that is too long": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Name: "{{.cluster.name}}" + strings.Repeat("a", 253)})
-		}, "spec.secret.argoCD.name"},
-		"a namespace for Argo CD that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Namespaces: []string{"a,b"}})
-		}, "spec.secret.argoCD.namespaces[0]"},
-		"a namespace for Argo CD twice": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Namespaces: []string{"a", "a"}})
-		}, "spec.secret.argoCD.namespaces[1]"},
-		"too many namespaces for Argo CD": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Namespaces: make([]string, 501)})
-		}, "spec.secret.argoCD.namespaces"},
-		"resources that Argo CD would manage anyway": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{ClusterResources: ptr.To(true)})
-		}, "spec.secret.argoCD.clusterResources"},
-		"a project that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Project: "A b"})
-		}, "spec.secret.argoCD.project"},
-		"a shard that is none": {func(s *v1alpha1.ClusterCredentialSetSpec) {
-			setArgoCD(s, v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(-1))})
-		}, "spec.secret.argoCD.shard"},
+		"a name for Argo CD that all clusters have":                {withArgoCD(v1alpha1.ArgoCDCluster{Name: "{{.set.name}}"}), "spec.secret.argoCD.name"},
+		"a name for Argo CD with braces of which nothing is known": {withArgoCD(v1alpha1.ArgoCDCluster{Name: "{{.cluster.name}}{{.cluster.uid}}"}), "spec.secret.argoCD.name"},
+		"a name for Argo CD that is too long":                      {withArgoCD(v1alpha1.ArgoCDCluster{Name: "{{.cluster.name}}" + strings.Repeat("a", 253)}), "spec.secret.argoCD.name"},
+		"a namespace for Argo CD that is none":                     {withArgoCD(v1alpha1.ArgoCDCluster{Namespaces: []string{"a,b"}}), "spec.secret.argoCD.namespaces[0]"},
+		"a namespace for Argo CD twice":                            {withArgoCD(v1alpha1.ArgoCDCluster{Namespaces: []string{"a", "a"}}), "spec.secret.argoCD.namespaces[1]"},
+		"too many namespaces for Argo CD":                          {withArgoCD(v1alpha1.ArgoCDCluster{Namespaces: make([]string, 501)}), "spec.secret.argoCD.namespaces"},
+		"resources that Argo CD would manage anyway":               {withArgoCD(v1alpha1.ArgoCDCluster{ClusterResources: ptr.To(true)}), "spec.secret.argoCD.clusterResources"},
+		"a project that is none":                                   {withArgoCD(v1alpha1.ArgoCDCluster{Project: "A b"}), "spec.secret.argoCD.project"},
+		"a shard that is none":                                     {withArgoCD(v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(-1))}), "spec.secret.argoCD.shard"},
 		"words for Argo CD in another format": {func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Secret.ArgoCD = &v1alpha1.ArgoCDCluster{Project: "infra"}
 		}, "spec.secret.argoCD"},
@@ -270,9 +244,9 @@ func TestStrategy_Validate(t *testing.T) {
 	assert.Empty(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), newSet()))
 	says := newSet()
 	says.Spec.Secret.Name = "{{.cluster.namespace}}-{{.cluster.name}}"
-	setArgoCD(&says.Spec, v1alpha1.ArgoCDCluster{
+	withArgoCD(v1alpha1.ArgoCDCluster{
 		Name: "{{.cluster.namespace}}/{{.cluster.displayName}}", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(false), Project: "infra", Shard: ptr.To(int32(0)),
-	})
+	})(&says.Spec)
 	assert.Empty(t, newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), says))
 
 	long := newSet()
@@ -283,7 +257,8 @@ func TestStrategy_Validate(t *testing.T) {
 // A set of a name that Kueue does not take.
 func TestStrategy_ValidateName(t *testing.T) {
 	dotted := newSet()
-	dotted.Name, dotted.Spec.Consumer.MultiKueue = "team.gpu", newMultiKueue(nil)
+	dotted.Name = "team.gpu"
+	withMultiKueue()(&dotted.Spec)
 	errs := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).Validate(t.Context(), dotted)
 	require.Len(t, errs, 1)
 	assert.Equal(t, "spec.consumer.multiKueue.configName", errs[0].Field)
@@ -303,17 +278,26 @@ func TestStrategy_ValidateName(t *testing.T) {
 	})
 }
 
-func setArgoCD(spec *v1alpha1.ClusterCredentialSetSpec, says v1alpha1.ArgoCDCluster) {
-	spec.Secret.Format, spec.Secret.ArgoCD = v1alpha1.SecretFormatArgoCD, &says
+// withArgoCD has a set say something to Argo CD.
+func withArgoCD(says v1alpha1.ArgoCDCluster) func(spec *v1alpha1.ClusterCredentialSetSpec) {
+	return func(spec *v1alpha1.ClusterCredentialSetSpec) {
+		spec.Secret.Format, spec.Secret.ArgoCD = v1alpha1.SecretFormatArgoCD, &says
+	}
 }
 
-// newMultiKueue returns the consumer of a set, with its defaults.
-func newMultiKueue(change func(*v1alpha1.MultiKueueConsumer)) *v1alpha1.MultiKueueConsumer {
-	consumer := &v1alpha1.MultiKueueConsumer{Order: v1alpha1.MultiKueueOrderSelection, ClusterSource: v1alpha1.MultiKueueClusterSourceKubeConfig}
-	if change != nil {
-		change(consumer)
+// withMultiKueue gives a set its consumer, with its defaults but for the changes.
+func withMultiKueue(changes ...func(*v1alpha1.MultiKueueConsumer)) func(spec *v1alpha1.ClusterCredentialSetSpec) {
+	return func(spec *v1alpha1.ClusterCredentialSetSpec) {
+		spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{Order: v1alpha1.MultiKueueOrderSelection, ClusterSource: v1alpha1.MultiKueueClusterSourceKubeConfig}
+		for _, change := range changes {
+			change(spec.Consumer.MultiKueue)
+		}
 	}
-	return consumer
+}
+
+// byProfile has MultiKueue go by ClusterProfiles.
+func byProfile(m *v1alpha1.MultiKueueConsumer) {
+	m.ClusterSource = v1alpha1.MultiKueueClusterSourceClusterProfile
 }
 
 // Secrets stay where they are.
@@ -324,7 +308,7 @@ func TestStrategy_ValidateUpdate(t *testing.T) {
 		"spec.clusters.namespace": func(s *v1alpha1.ClusterCredentialSetSpec) { s.Clusters.Namespace = "other" },
 		"spec.consumer.multiKueue.clusterSource": func(s *v1alpha1.ClusterCredentialSetSpec) {
 			s.Template.ClusterRoles = nil
-			s.Consumer.MultiKueue = newMultiKueue(func(m *v1alpha1.MultiKueueConsumer) { m.ClusterSource = v1alpha1.MultiKueueClusterSourceClusterProfile })
+			withMultiKueue(byProfile)(s)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,6 +317,25 @@ func TestStrategy_ValidateUpdate(t *testing.T) {
 			errs := newStrategy(nil, anyRights{}, Options{DecisionWriter: "controller"}).ValidateUpdate(t.Context(), set, newSet())
 			require.Len(t, errs, 1)
 			assert.Equal(t, name, errs[0].Field)
+		})
+	}
+}
+
+func TestStrategy_Examples(t *testing.T) {
+	examples, err := filepath.Glob("../../../artifacts/examples/clustercredentialset*.yaml")
+	require.NoError(t, err)
+	more, err := filepath.Glob("../../../artifacts/examples/multikueue/clustercredentialset*.yaml")
+	require.NoError(t, err)
+	examples = append(append(examples, more...), "../../../artifacts/examples/multikueue/clusterprofile/clustercredentialset.yaml")
+	require.Len(t, examples, 5)
+	for _, example := range examples {
+		t.Run(filepath.Base(example), func(t *testing.T) {
+			data, err := os.ReadFile(example)
+			require.NoError(t, err)
+			set := &v1alpha1.ClusterCredentialSet{}
+			require.NoError(t, yaml.UnmarshalStrict(data, set))
+			v1alpha1.SetDefaults_ClusterCredentialSet(set)
+			assert.Empty(t, newStrategy(nil, anyRights{}, Options{}).Validate(t.Context(), set))
 		})
 	}
 }

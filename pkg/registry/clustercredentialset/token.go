@@ -111,7 +111,14 @@ func (r *TokenREST) Create(
 			return nil, err
 		}
 	}
-	return r.serve(ctx, set, request, len(options.DryRun) > 0)
+	author := &user.DefaultInfo{
+		Name: set.Spec.Author.Username, UID: set.Spec.Author.UID, Groups: set.Spec.Author.Groups, Extra: set.Spec.Author.Extra,
+	}
+	audit.AddAuditAnnotation(ctx, auditAuthor, author.Name)
+	if err := r.authorizeSecret(ctx, set, author, credentialset.SecretName(set, target.Name)); err != nil {
+		return nil, err
+	}
+	return authtokenrequest.Answer(ctx, r.minter, request, author, metav1.NewControllerRef(set, setKind), len(options.DryRun) > 0)
 }
 
 // set returns the set from storage, or an error that says why it gets no tokens.
@@ -138,18 +145,6 @@ func (r *TokenREST) set(ctx context.Context, name string) (*v1alpha1.ClusterCred
 	return set, nil
 }
 
-func (r *TokenREST) serve(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet, request *multiclusterv1alpha1.AuthTokenRequest, dryRun bool,
-) (runtime.Object, error) {
-	author := userOf(set.Spec.Author)
-	audit.AddAuditAnnotation(ctx, auditAuthor, author.GetName())
-	if err := r.authorizeSecret(ctx, set, author, credentialset.SecretName(set, request.Spec.TargetClusterProfile.Name)); err != nil {
-		return nil, err
-	}
-	owner := credentialset.Owner(set)
-	return authtokenrequest.Answer(ctx, r.minter, request, author, &owner, dryRun)
-}
-
 // authorizeSecret returns nil if the author may write the Secret that the token is for, and else
 // 403 with the missing rights. A set must not write a Secret that its author could not write.
 func (r *TokenREST) authorizeSecret(
@@ -172,8 +167,4 @@ func (r *TokenREST) authorizeSecret(
 		return nil
 	}
 	return apierrors.NewForbidden(resource, set.Name, fmt.Errorf("its author %q lacks: %s", author.GetName(), strings.Join(missing, "; ")))
-}
-
-func userOf(author *v1alpha1.Author) user.Info {
-	return &user.DefaultInfo{Name: author.Username, UID: author.UID, Groups: author.Groups, Extra: author.Extra}
 }

@@ -81,21 +81,19 @@ func (s strategy) validateSpec(set *v1alpha1.ClusterCredentialSet, path *field.P
 
 func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
 	errs := validateNamespace(clusters.Namespace, path.Child("namespace"))
-	if clusters.LabelSelector != nil {
-		errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{},
-			path.Child("labelSelector"))...)
-	}
-	if len(clusters.Names) > 0 {
-		errs = append(errs, validateNames(clusters.Names, path.Child("names"))...)
-	}
-	if key := clusters.DecisionKey; key != "" {
-		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsValidLabelValue(key), key, path.Child("decisionKey"))...)
-	}
+	errs = append(errs, metav1validation.ValidateLabelSelector(clusters.LabelSelector, metav1validation.LabelSelectorValidationOptions{},
+		path.Child("labelSelector"))...)
+	errs = append(errs, validateList(clusters.Names, v1alpha1.MaxSelectedNames, path.Child("names"),
+		func(name string, path *field.Path) field.ErrorList {
+			return registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path)
+		})...)
+	key := clusters.DecisionKey
+	errs = append(errs, registryvalidation.Invalid(utilvalidation.IsValidLabelValue(key), key, path.Child("decisionKey"))...)
 	errs = append(errs, validateWriters(clusters, path.Child("decisionWriters"))...)
 	switch byLabels, byNames := clusters.LabelSelector != nil, len(clusters.Names) > 0; {
 	case byLabels && byNames:
 		errs = append(errs, field.Forbidden(path.Child("names"), "only one of labelSelector and names"))
-	case !byLabels && !byNames && clusters.DecisionKey == "":
+	case !byLabels && !byNames && key == "":
 		errs = append(errs, field.Required(path, "one of labelSelector, names and decisionKey"))
 	}
 	return errs
@@ -103,36 +101,34 @@ func validateSelection(clusters *v1alpha1.ClusterSelection, path *field.Path) fi
 
 // validateWriters returns what is wrong with the users whose decisions count.
 func validateWriters(clusters *v1alpha1.ClusterSelection, path *field.Path) field.ErrorList {
-	writers := clusters.DecisionWriters
-	switch {
-	case len(writers) > 0 && clusters.DecisionKey == "":
+	if len(clusters.DecisionWriters) > 0 && clusters.DecisionKey == "" {
 		return field.ErrorList{field.Forbidden(path, "only with decisionKey")}
-	case len(writers) > v1alpha1.MaxDecisionWriters:
-		return field.ErrorList{field.TooMany(path, len(writers), v1alpha1.MaxDecisionWriters)}
 	}
-	var errs field.ErrorList
-	seen := sets.New[string]()
-	for i, writer := range writers {
-		errs = append(errs, registryvalidation.Key(writer, seen, path.Index(i))...)
-		if len(writer) > v1alpha1.MaxDecisionWriter {
-			errs = append(errs, field.TooLong(path.Index(i), "", v1alpha1.MaxDecisionWriter))
-		}
-	}
-	return errs
+	return validateList(clusters.DecisionWriters, v1alpha1.MaxDecisionWriters, path,
+		func(writer string, path *field.Path) field.ErrorList {
+			if len(writer) > v1alpha1.MaxDecisionWriter {
+				return field.ErrorList{field.TooLong(path, "", v1alpha1.MaxDecisionWriter)}
+			}
+			return nil
+		})
 }
 
-func validateNames(names []string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if len(names) > v1alpha1.MaxSelectedNames {
-		return append(errs, field.TooMany(path, len(names), v1alpha1.MaxSelectedNames))
+// validateList returns what is wrong with a list of different values: it has more than most, or
+// check finds something wrong with one.
+func validateList(
+	values []string, most int, path *field.Path, check func(value string, path *field.Path) field.ErrorList,
+) field.ErrorList {
+	if len(values) > most {
+		return field.ErrorList{field.TooMany(path, len(values), most)}
 	}
+	var errs field.ErrorList
 	seen := sets.New[string]()
-	for i, name := range names {
+	for i, value := range values {
 		if bounds.Enough(errs) {
 			break
 		}
-		errs = append(errs, registryvalidation.Key(name, seen, path.Index(i))...)
-		errs = append(errs, registryvalidation.Invalid(utilvalidation.IsDNS1123Subdomain(name), name, path.Index(i))...)
+		errs = append(errs, registryvalidation.Key(value, seen, path.Index(i))...)
+		errs = append(errs, check(value, path.Index(i))...)
 	}
 	return errs
 }
@@ -193,15 +189,17 @@ func validateMultiKueue(set *v1alpha1.ClusterCredentialSet, path *field.Path) fi
 func validateNoRights(template *v1alpha1.CredentialTemplate, path *field.Path) field.ErrorList {
 	const why = "with clusterSource ClusterProfile, Kueue asks for its tokens itself, by a credential plugin"
 	var errs field.ErrorList
-	for name, given := range map[string]bool{
-		"serviceAccountName": template.ServiceAccountName != "", "clusterRoles": len(template.ClusterRoles) > 0,
-		"roles": len(template.Roles) > 0, "audiences": len(template.Audiences) > 0,
+	for _, right := range []struct {
+		name  string
+		given bool
+	}{
+		{"audiences", len(template.Audiences) > 0}, {"clusterRoles", len(template.ClusterRoles) > 0},
+		{"roles", len(template.Roles) > 0}, {"serviceAccountName", template.ServiceAccountName != ""},
 	} {
-		if given {
-			errs = append(errs, field.Forbidden(path.Child(name), why))
+		if right.given {
+			errs = append(errs, field.Forbidden(path.Child(right.name), why))
 		}
 	}
-	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
 	return errs
 }
 
@@ -241,7 +239,7 @@ func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	case len(says.Name) > v1alpha1.MaxArgoCDName:
 		errs = append(errs, field.TooLong(path.Child("name"), "", v1alpha1.MaxArgoCDName))
 	}
-	errs = append(errs, validateArgoCDNamespaces(says.Namespaces, path.Child("namespaces"))...)
+	errs = append(errs, validateList(says.Namespaces, v1alpha1.MaxArgoCDNamespaces, path.Child("namespaces"), validateNamespace)...)
 	if says.ClusterResources != nil && len(says.Namespaces) == 0 {
 		errs = append(errs, field.Forbidden(path.Child("clusterResources"), "only with namespaces: without them Argo CD manages all resources"))
 	}
@@ -250,19 +248,6 @@ func validateArgoCD(secret *v1alpha1.CredentialSecret, path *field.Path) field.E
 	}
 	if says.Shard != nil && *says.Shard < 0 {
 		errs = append(errs, field.Invalid(path.Child("shard"), *says.Shard, "must not be negative"))
-	}
-	return errs
-}
-
-func validateArgoCDNamespaces(namespaces []string, path *field.Path) field.ErrorList {
-	if len(namespaces) > v1alpha1.MaxArgoCDNamespaces {
-		return field.ErrorList{field.TooMany(path, len(namespaces), v1alpha1.MaxArgoCDNamespaces)}
-	}
-	var errs field.ErrorList
-	seen := sets.New[string]()
-	for i, namespace := range namespaces {
-		errs = append(errs, registryvalidation.Key(namespace, seen, path.Index(i))...)
-		errs = append(errs, validateNamespace(namespace, path.Index(i))...)
 	}
 	return errs
 }

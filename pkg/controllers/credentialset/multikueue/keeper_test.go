@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	kubernetesfake "k8s.io/client-go/kubernetes/fake"
@@ -116,14 +117,14 @@ func (h *hub) followed(t *testing.T) bool {
 		require.NoError(t, err)
 		list, err := h.objects.Tracker().List(of.resource, kueue.GroupVersion.WithKind(of.name), metav1.NamespaceAll)
 		require.NoError(t, err)
-		var want []runtime.Object
+		var want []*unstructured.Unstructured
 		require.NoError(t, meta.EachListItem(list, func(object runtime.Object) error {
 			if u, ok := object.(*unstructured.Unstructured); ok && u.GetLabels()[v1alpha1.LabelCredentialSetUID] != "" {
-				want = append(want, object)
+				want = append(want, u)
 			}
 			return nil
 		}))
-		byName := func(a, b runtime.Object) int { return strings.Compare(nameOf(a), nameOf(b)) }
+		byName := func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) }
 		slices.SortFunc(cached, byName)
 		slices.SortFunc(want, byName)
 		if !equality.Semantic.DeepEqual(cached, want) {
@@ -131,14 +132,6 @@ func (h *hub) followed(t *testing.T) bool {
 		}
 	}
 	return true
-}
-
-func nameOf(object runtime.Object) string {
-	u, ok := object.(*unstructured.Unstructured)
-	if !ok {
-		return ""
-	}
-	return u.GetName()
 }
 
 // connect has Kueue say that it is connected to each cluster.
@@ -167,24 +160,18 @@ func (h *hub) config(t *testing.T) []string {
 // written returns the writes since the last time, as VERB RESOURCE NAME, each once.
 func (h *hub) written() []string {
 	var all []string
-	for _, write := range h.writes() {
-		if !slices.Contains(all, write) {
-			all = append(all, write)
-		}
-	}
-	return all
-}
-
-func (h *hub) writes() []string {
-	var all []string
 	for _, action := range h.objects.Actions() {
+		write := action.GetVerb() + " " + action.GetResource().Resource + " "
 		switch a := action.(type) {
 		case clienttesting.CreateAction: // An update is one, too.
-			if object, ok := a.GetObject().(*unstructured.Unstructured); ok {
-				all = append(all, a.GetVerb()+" "+a.GetResource().Resource+" "+object.GetName())
-			}
+			write += a.GetObject().(*unstructured.Unstructured).GetName()
 		case clienttesting.DeleteAction:
-			all = append(all, "delete "+a.GetResource().Resource+" "+a.GetName())
+			write += a.GetName()
+		default:
+			continue
+		}
+		if !slices.Contains(all, write) {
+			all = append(all, write)
 		}
 	}
 	h.objects.ClearActions()
@@ -339,4 +326,35 @@ func TestKeeper_HubNotPrepared(t *testing.T) {
 		assert.Equal(t, v1alpha1.MultiKueueReasonNotInstalled, is.Reason)
 		require.NoError(t, h.Remove(t.Context(), newSet()), "there is nothing to remove")
 	})
+}
+
+// maxReference is how long the name of a cluster, of its Secret or of its ClusterProfile may be in
+// Kueue's v1beta2.
+const maxReference = 256
+
+func TestObjects_Names(t *testing.T) {
+	set := &v1alpha1.ClusterCredentialSet{}
+	set.Namespace, set.Name = strings.Repeat("n", 63), strings.Repeat("s", 63)
+	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{}
+	longest := strings.Repeat("c", 253)
+	byProfile, bySecret := newCluster(set, Worker{Name: longest}), newCluster(set, Worker{Name: longest[1:], Secret: longest})
+	config, check := newConfig(set, []string{longest}), newCheck(set)
+	for _, object := range []*unstructured.Unstructured{byProfile, bySecret, config, check} {
+		assert.Empty(t, validation.IsDNS1123Subdomain(object.GetName()), object.GetKind())
+	}
+	assert.NotEqual(t, byProfile.GetName(), bySecret.GetName())
+	for _, refers := range []struct {
+		object *unstructured.Unstructured
+		path   []string
+	}{
+		{byProfile, []string{"spec", "clusterSource", "clusterProfileRef", "name"}},
+		{bySecret, []string{"spec", "clusterSource", "kubeConfig", "location"}},
+	} {
+		name, _, _ := unstructured.NestedString(refers.object.Object, refers.path...)
+		assert.Equal(t, longest, name)
+		assert.LessOrEqual(t, len(name), maxReference)
+	}
+	parameter, _, _ := unstructured.NestedString(check.Object, "spec", "parameters", "name")
+	assert.Equal(t, config.GetName(), parameter)
+	assert.Empty(t, validation.IsDNS1123Label(parameter), "an AdmissionCheck refers to its config by a label")
 }

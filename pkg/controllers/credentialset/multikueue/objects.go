@@ -4,7 +4,6 @@
 package multikueue
 
 import (
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -83,24 +82,7 @@ func newObject(set *v1alpha1.ClusterCredentialSet, of kind, name string, spec ma
 	return object
 }
 
-// isOf returns whether an object is a set's to write over and to delete.
-func isOf(object *unstructured.Unstructured, set *v1alpha1.ClusterCredentialSet) bool {
-	return object.GetLabels()[v1alpha1.LabelCredentialSetUID] == string(set.UID)
-}
-
-// says tells whether have is as want in each field of want's spec. Others are whoever's.
-func says(have, want *unstructured.Unstructured) bool {
-	actual, _, _ := unstructured.NestedMap(have.Object, "spec") // one that is no map says nothing
-	spec, _, _ := unstructured.NestedMap(want.Object, "spec")
-	for field, value := range spec {
-		if !equality.Semantic.DeepEqual(actual[field], value) {
-			return false
-		}
-	}
-	return true
-}
-
-// withSpec returns have with want's fields in its spec.
+// withSpec returns have with want's fields in its spec. Other fields are whoever's.
 func withSpec(have, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	next := have.DeepCopy()
 	spec, _, err := unstructured.NestedMap(want.Object, "spec")

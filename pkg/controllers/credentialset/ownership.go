@@ -103,31 +103,33 @@ func only[V any](of map[string]V, keys []string) map[string]V {
 }
 
 // merge returns the Secret to write: everything of want, everything of have that others wrote, and
-// nothing that the controller wrote before and want lacks.
+// nothing that the controller wrote before and want lacks. What others own by server-side apply,
+// which the controller does not use, stays.
 func merge(have, want *corev1.Secret) *corev1.Secret {
 	was, ok := noted(have)
 	if !ok {
-		was = managed(have)
+		// A release that did not note its keys was the manager of the digest of the content.
+		content := fieldpath.MakePathOrDie("metadata", "annotations", annotationContent)
+		was = keysOf(have, func(_ metav1.ManagedFieldsEntry, fields *fieldpath.Set) bool { return fields.Has(content) })
 	}
-	claims := applied(have)
+	claimed := keysOf(have, func(entry metav1.ManagedFieldsEntry, _ *fieldpath.Set) bool {
+		return entry.Operation == metav1.ManagedFieldsOperationApply
+	})
 	next := have.DeepCopy()
-	next.Labels = merged(have.Labels, want.Labels, func(key string) bool {
-		return slices.Contains(was.Labels, key) && !claims.Has(fieldpath.MakePathOrDie("metadata", "labels", key))
-	})
-	next.Annotations = merged(have.Annotations, want.Annotations, func(key string) bool {
-		return isOurs(key) || slices.Contains(was.Annotations, key) && !claims.Has(fieldpath.MakePathOrDie("metadata", "annotations", key))
-	})
-	next.Data = merged(have.Data, want.Data, func(key string) bool {
-		return slices.Contains(was.Data, key) && !claims.Has(fieldpath.MakePathOrDie("data", key))
-	})
+	next.Data = merged(have.Data, want.Data, was.Data, claimed.Data)
+	next.Labels = merged(have.Labels, want.Labels, was.Labels, claimed.Labels)
+	others := maps.Clone(have.Annotations)
+	maps.DeleteFunc(others, func(key, _ string) bool { return isOurs(key) })
+	next.Annotations = merged(others, want.Annotations, was.Annotations, claimed.Annotations)
 	return next
 }
 
-// merged returns the entries of have without those to drop, and those of want.
-func merged[V any](have, want map[string]V, loses func(key string) bool) map[string]V {
+// merged returns the entries of want, and those of have that the controller has not written, or
+// that others have claimed.
+func merged[V any](have, want map[string]V, written, claimed []string) map[string]V {
 	next := map[string]V{}
 	for key, value := range have {
-		if !loses(key) {
+		if slices.Contains(claimed, key) || !slices.Contains(written, key) {
 			next[key] = value
 		}
 	}
@@ -135,50 +137,24 @@ func merged[V any](have, want map[string]V, loses func(key string) bool) map[str
 	return next
 }
 
-// managed returns the keys by the manager of the digest of the content: a release that did not note
-// its keys.
-func managed(secret *corev1.Secret) keys {
-	var of keys
+// keysOf returns the keys of a Secret that its managers of a kind own.
+func keysOf(secret *corev1.Secret, of func(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) bool) keys {
+	owned := &fieldpath.Set{}
 	for _, entry := range secret.ManagedFields {
-		fields := fieldsOf(entry)
-		if !fields.Has(fieldpath.MakePathOrDie("metadata", "annotations", annotationContent)) {
-			continue
-		}
-		for key := range secret.Labels {
-			if fields.Has(fieldpath.MakePathOrDie("metadata", "labels", key)) {
-				of.Labels = append(of.Labels, key)
-			}
-		}
-		for key := range secret.Annotations {
-			if fields.Has(fieldpath.MakePathOrDie("metadata", "annotations", key)) {
-				of.Annotations = append(of.Annotations, key)
-			}
-		}
-		for key := range secret.Data {
-			if fields.Has(fieldpath.MakePathOrDie("data", key)) {
-				of.Data = append(of.Data, key)
-			}
+		fields := &fieldpath.Set{}
+		if entry.FieldsV1 != nil && fields.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())) == nil && of(entry, fields) {
+			owned = owned.Union(fields)
 		}
 	}
-	return of
+	return keys{
+		Data:        ownedKeys(secret.Data, owned, "data"),
+		Labels:      ownedKeys(secret.Labels, owned, "metadata", "labels"),
+		Annotations: ownedKeys(secret.Annotations, owned, "metadata", "annotations"),
+	}
 }
 
-// applied returns the keys that others own by server-side apply, which the controller does not use:
-// these stay.
-func applied(secret *corev1.Secret) *fieldpath.Set {
-	claims := &fieldpath.Set{}
-	for _, entry := range secret.ManagedFields {
-		if entry.Operation == metav1.ManagedFieldsOperationApply {
-			claims = claims.Union(fieldsOf(entry))
-		}
-	}
-	return claims
-}
-
-func fieldsOf(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
-	fields := &fieldpath.Set{}
-	if entry.FieldsV1 == nil || fields.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())) != nil {
-		return &fieldpath.Set{}
-	}
-	return fields
+func ownedKeys[V any](of map[string]V, owned *fieldpath.Set, path ...any) []string {
+	return slices.DeleteFunc(slices.Collect(maps.Keys(of)), func(key string) bool {
+		return !owned.Has(fieldpath.MakePathOrDie(slices.Concat(path, []any{key})...))
+	})
 }

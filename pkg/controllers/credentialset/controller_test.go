@@ -6,6 +6,7 @@ package credentialset
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,19 +46,15 @@ func newSets(t *testing.T) *setsHub {
 	s := &setsHub{hub: newHub(t), there: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
 	s.sets = listers.NewClusterCredentialSetLister(s.there)
 	s.Recorder = &events.FakeRecorder{}
-	s.states, s.writes = map[types.UID]map[string]state{}, map[credentialKey]written{}
 	s.setQueue = workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName](),
 		workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Clock: s.clock})
 	t.Cleanup(s.setQueue.ShutDown)
-	s.addCredentialQueue()
-	t.Cleanup(s.credentialQueue.ShutDown)
-
 	kube, ok := s.Hub.(*fake.Clientset)
 	require.True(t, ok)
 	kube.PrependReactor("create", "selfsubjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, &authorizationv1.SelfSubjectAccessReview{Status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}, nil
 	})
-	s.secrets = newSecrets(t.Context(), kube, s.secretChanged)
+	s.secrets = s.newSecrets(t.Context())
 	client := ours.NewClientset()
 	client.PrependReactor("create", "clustercredentialsets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		create := action.(clienttesting.CreateActionImpl)
@@ -87,7 +84,10 @@ func (s *setsHub) add(t *testing.T, namespace, name string) []credentialKey {
 	require.NoError(t, s.there.Add(set))
 	require.Empty(t, s.limits.reserve(set, 2))
 	require.NoError(t, s.grantsThere.Add(&v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "grant"}}))
-	require.Eventually(t, func() bool { return s.secrets.watch(t.Context(), set) == nil }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, err := s.secrets.Start(t.Context(), namespace)
+		return err == nil
+	}, time.Minute, time.Millisecond)
 	return []credentialKey{{cache.MetaObjectToName(set), "bravelion"}, {cache.MetaObjectToName(set), "smartfish"}}
 }
 
@@ -224,4 +224,42 @@ func TestController_GrantChanged(t *testing.T) {
 	g.Status.ExpirationCeiling = &now
 	s.grantChanged(g)
 	assert.Equal(t, 1, s.credentialQueue.Len(), "one that has had tokens, and is gone, does")
+}
+
+func TestLanes_Pop(t *testing.T) {
+	key := func(namespace, set string, cluster int) credentialKey {
+		return credentialKey{cache.NewObjectName(namespace, set), strconv.Itoa(cluster)}
+	}
+	hopeless := map[credentialKey]bool{}
+	l := &lanes{failing: func(key credentialKey) bool { return hopeless[key] }, first: newTurns(), later: newTurns()}
+	// A tenant's sets can get nothing, another one has as many clusters in one set, and beside these
+	// there are two sets with a cluster each.
+	for i := range 100 {
+		for set := range 5 {
+			key := key("tenant", fmt.Sprint("hopeless", set), i)
+			hopeless[key] = true
+			l.Push(key)
+		}
+		l.Push(key("large", "all", i))
+	}
+	l.Push(key("large", "one", 0))
+	l.Push(key("small", "one", 0))
+	assert.Equal(t, 602, l.Len())
+
+	at := map[credentialKey]int{}
+	failing := 0
+	for i := range 602 {
+		popped := l.Pop()
+		_, twice := at[popped]
+		assert.False(t, twice, "%v comes twice", popped)
+		at[popped] = i
+		if i < 80 && hopeless[popped] {
+			failing++
+		}
+	}
+	assert.Zero(t, l.Len())
+	assert.Less(t, at[key("small", "one", 0)], 3, "a namespace waits for no other")
+	assert.Less(t, at[key("large", "one", 0)], 6, "a set waits for no other of its namespace")
+	assert.Equal(t, 80/failingShare, failing, "those that failed come last, but have their share")
+	assert.Less(t, at[key("large", "all", 98)], 120)
 }

@@ -14,30 +14,14 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credentialset/format"
 )
-
-// unnotedAnnotations are those that releases wrote which did not note the keys, for the Secret of
-// newWanted with the label for=fleet: their digests are what they were.
-func unnotedAnnotations() map[string]string {
-	return map[string]string{
-		annotationCluster: "bravelion", annotationClusterUID: "uid-1", annotationGrant: "a-grant",
-		annotationIssued: "2026-05-04T12:00:00Z", annotationExpires: "2026-05-04T13:00:00Z",
-		annotationFor: "336d8f48121d8a73e8430894750cb4c1", annotationContent: "47cee5deb908943d93de721f533674ab",
-	}
-}
 
 // argoCD returns the Secret of a set for Argo CD, as it was written.
 func argoCD(t *testing.T, w *wanted) *corev1.Secret {
 	t.Helper()
 	w.set.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
-	expires := metav1.NewTime(issued.Add(time.Hour))
-	secret, err := w.secret(&multiclusterv1alpha1.AuthTokenRequest{Status: multiclusterv1alpha1.AuthTokenRequestStatus{
-		Token: "minted", ExpirationTimestamp: &expires, GrantName: "a-grant", Cluster: &multiclusterv1alpha1.Cluster{Server: "https://bravelion"},
-	}}, issued)
-	require.NoError(t, err)
-	return secret
+	return made(t, w, "minted", time.Hour)
 }
 
 func always(string) bool { return true }
@@ -95,13 +79,7 @@ func TestMerge(t *testing.T) {
 	}}
 	w.set.Spec.Secret.Labels, w.set.Spec.Secret.Annotations = nil, nil
 	w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
-	expires := metav1.NewTime(issued.Add(2 * time.Hour))
-	want, err := w.secret(&multiclusterv1alpha1.AuthTokenRequest{Status: multiclusterv1alpha1.AuthTokenRequestStatus{
-		Token: "another", ExpirationTimestamp: &expires, GrantName: "a-grant", Cluster: &multiclusterv1alpha1.Cluster{Server: "https://bravelion"},
-	}}, issued)
-	require.NoError(t, err)
-
-	next := merge(have, want)
+	next := merge(have, made(t, w, "another", 2*time.Hour))
 	assert.Equal(t, "7", next.ResourceVersion)
 	assert.Equal(t, have.Finalizers, next.Finalizers)
 	assert.Equal(t, have.OwnerReferences, next.OwnerReferences)
@@ -121,13 +99,14 @@ func TestMerge(t *testing.T) {
 func TestMerge_EarlierRelease(t *testing.T) {
 	w := newWanted()
 	w.set.Spec.Secret.Labels = map[string]string{"for": "fleet"}
-	expires := metav1.NewTime(issued.Add(time.Hour))
-	fresh, err := w.secret(&multiclusterv1alpha1.AuthTokenRequest{Status: multiclusterv1alpha1.AuthTokenRequestStatus{
-		Token: "minted", ExpirationTimestamp: &expires, GrantName: "a-grant", Cluster: &multiclusterv1alpha1.Cluster{Server: "https://bravelion"},
-	}}, issued)
-	require.NoError(t, err)
+	fresh := made(t, w, "minted", time.Hour)
 	old := fresh.DeepCopy()
-	old.Annotations = unnotedAnnotations()
+	// Those that releases wrote which did not note the keys: their digests are what they were.
+	old.Annotations = map[string]string{
+		annotationCluster: "bravelion", annotationClusterUID: "uid-1", annotationGrant: "a-grant",
+		annotationIssued: "2026-05-04T12:00:00Z", annotationExpires: "2026-05-04T13:00:00Z",
+		annotationFor: "336d8f48121d8a73e8430894750cb4c1", annotationContent: "47cee5deb908943d93de721f533674ab",
+	}
 	old.Annotations["note"] = "of somebody else"
 	old.Labels["team"], old.Data["project"] = "a", []byte("infra")
 	old.ManagedFields = []metav1.ManagedFieldsEntry{
@@ -137,7 +116,7 @@ func TestMerge_EarlierRelease(t *testing.T) {
 			`{"f:metadata":{"f:labels":{".":{},"f:for":{}},"f:annotations":{".":{},"f:clusterpass.dev/credential-content":{}}},"f:data":{".":{},"f:kubeconfig":{},"f:value":{}}}`)},
 	}
 	read := old.DeepCopy()
-	_, err = withoutContent(read)
+	_, err := withoutContent(read)
 	require.NoError(t, err)
 	_, _, why := w.due(read, always)
 	assert.Equal(t, "it is due", why, "it is left as it is until it is renewed, whatever others have added")
@@ -150,7 +129,7 @@ func TestMerge_EarlierRelease(t *testing.T) {
 	assert.Equal(t, []byte("infra"), next.Data["project"])
 }
 
-func TestController_Kept(t *testing.T) {
+func TestController_WrittenToken(t *testing.T) {
 	c := &Controller{Options: Options{Clock: testingclock.NewFakeClock(issued.Add(time.Minute))}}
 	for name, test := range map[string]struct {
 		change func(secret *corev1.Secret)
@@ -165,8 +144,8 @@ func TestController_Kept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			secret := argoCD(t, newWanted())
 			test.change(secret)
-			assert.Equal(t, test.token, c.kept(secret).token)
+			assert.Equal(t, test.token, c.writtenToken(secret).value)
 		})
 	}
-	assert.Empty(t, c.kept(nil).token)
+	assert.Empty(t, c.writtenToken(nil).value)
 }
