@@ -142,6 +142,8 @@ func TestPreflight(t *testing.T) {
 	both := profileCRD()
 	both.Spec.Versions = append(both.Spec.Versions, both.Spec.Versions[0])
 	both.Spec.Versions[1].Name = "v1beta1"
+	later := both.DeepCopy()
+	later.Spec.Versions[0].Served = false
 
 	tests := map[string]struct {
 		objects            []runtime.Object
@@ -193,6 +195,11 @@ func TestPreflight(t *testing.T) {
 		},
 		"another version of the definition": {
 			objects:  []runtime.Object{both, ours, deployment()},
+			warnings: []string{"also serves version v1beta1, which will be gone"},
+		},
+		"another version of the definition alone": {
+			objects:  []runtime.Object{later, ours, deployment()},
+			blockers: []string{"clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1, the version that moves"},
 			warnings: []string{"also serves version v1beta1, which will be gone"},
 		},
 		"no Deployment": {
