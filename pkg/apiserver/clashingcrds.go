@@ -22,10 +22,10 @@ import (
 	"clusterpass.dev/pkg/hub"
 )
 
-// clashingCRDs watches for CustomResourceDefinitions of the hub in the group-version that this
-// server serves. An APIService replaces a group-version as a whole. With both, the resources of a
-// CRD become unreachable. The hub's OpenAPI then has one of the two at random, or none after a
-// restart of kube-apiserver.
+// clashingCRDs watches for CustomResourceDefinitions of the hub that clash with what this server
+// serves (see hub.Clashes). An APIService replaces a group-version as a whole. With both, the
+// resources of a CRD become unreachable. The hub's OpenAPI then has one of the two at random, or
+// none after a restart of kube-apiserver.
 type clashingCRDs struct {
 	*follower
 	// logged are the names in the last log message. The informer calls its handler from one goroutine.
@@ -41,7 +41,7 @@ func newClashingCRDs(hub apiextensions.Interface) (*clashingCRDs, error) {
 	return &clashingCRDs{follower: f}, nil
 }
 
-// withoutSchemas reduces a CRD to its name, its group and its versions.
+// withoutSchemas reduces a CRD to its name, its group, its resource and its versions.
 func withoutSchemas(object any) (any, error) {
 	crd, ok := object.(*apiextensionsv1.CustomResourceDefinition)
 	if !ok {
@@ -49,7 +49,10 @@ func withoutSchemas(object any) (any, error) {
 	}
 	reduced := &apiextensionsv1.CustomResourceDefinition{
 		ObjectMeta: metav1.ObjectMeta{Name: crd.Name, UID: crd.UID, ResourceVersion: crd.ResourceVersion},
-		Spec:       apiextensionsv1.CustomResourceDefinitionSpec{Group: crd.Spec.Group},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: crd.Spec.Group,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: crd.Spec.Names.Plural},
+		},
 	}
 	for _, version := range crd.Spec.Versions {
 		reduced.Spec.Versions = append(reduced.Spec.Versions,
@@ -121,8 +124,9 @@ func explainCRDs(err error) error {
 // clashError returns an error with the problem and its solution.
 func clashError(names []string) error {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
-	return fmt.Errorf("the hub has CustomResourceDefinitions in %s, which this server serves as a whole: %s. "+
-		"Their resources can't be reached beside it, and the hub's OpenAPI breaks. "+
+	return fmt.Errorf("the hub has CustomResourceDefinitions that clash with %s, which this server serves as a whole: %s. "+
+		"Beside it their resources of that version can't be reached and the hub's OpenAPI breaks, "+
+		"and ClusterProfiles and PlacementDecisions of any other version would be a second inventory. "+
 		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/migration.md",
 		ours, strings.Join(names, ", "), hub.InventoryExternal, ours.Version, ours.Group)
 }

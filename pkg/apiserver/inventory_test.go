@@ -28,7 +28,9 @@ import (
 func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResourceDefinition {
 	c := &apiextensionsv1.CustomResourceDefinition{
 		ObjectMeta: metav1.ObjectMeta{Name: plural + "." + group, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}}},
-		Spec:       apiextensionsv1.CustomResourceDefinitionSpec{Group: group},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: plural},
+		},
 	}
 	for _, version := range versions {
 		name, off := strings.CutPrefix(version, "-")
@@ -49,6 +51,7 @@ func TestClashingCRDs_Check(t *testing.T) {
 		"the one of ClusterProfile":              {[]runtime.Object{crd("clusterprofiles", ours, "v1alpha1")}, ": clusterprofiles." + ours + ". "},
 		"one of several versions":                {[]runtime.Object{crd("serviceexports", ours, "v1beta1", "v1alpha1")}, ": serviceexports." + ours + ". "},
 		"another version":                        {[]runtime.Object{crd("serviceexports", ours, "v1beta1")}, ""},
+		"ClusterProfiles of another version":     {[]runtime.Object{crd("clusterprofiles", ours, "-v1alpha1", "v1alpha2")}, ": clusterprofiles." + ours + ". "},
 		"a version that is not served":           {[]runtime.Object{crd("serviceexports", ours, "-v1alpha1", "v1beta1")}, ""},
 		"another group":                          {[]runtime.Object{crd("clusterprofiles", "example.com", "v1alpha1")}, ""},
 		"a group that ends alike":                {[]runtime.Object{crd("clusterprofiles", "my."+ours, "v1alpha1")}, ""},

@@ -175,8 +175,8 @@ func checkOpenAPI(ctx context.Context, e *examination, f *findings) {
 	}
 }
 
-// checkCRDs looks for CustomResourceDefinitions in the group-version that an APIService owns as a
-// whole, or, where the hub serves it without clusterpass, for the one of ClusterProfile.
+// checkCRDs looks for CustomResourceDefinitions that clash with clusterpass, or, where the hub
+// serves the group without clusterpass, for the one of ClusterProfile.
 func checkCRDs(_ context.Context, e *examination, f *findings) {
 	switch {
 	case e.hub.crds.err != nil:
@@ -190,22 +190,23 @@ func checkCRDs(_ context.Context, e *examination, f *findings) {
 
 func (e *examination) expectNoCRDs(f *findings) {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
-	names := e.hub.crds.value
+	names := e.hub.crds.value.names
 	if len(names) == 0 {
-		f.ok("", "none in %s, which clusterpass serves as a whole", ours)
+		f.ok("", "none that clashes with %s, which clusterpass serves as a whole", ours)
 		return
 	}
 	for _, name := range names {
 		f.fail("CustomResourceDefinition "+name,
 			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): "+
 				"kubectl delete crd "+name,
-			"it serves %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
+			"it clashes with %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
 	}
 }
 
 func (e *examination) expectProfilesCRD(f *findings) {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
-	if !slices.Contains(e.hub.crds.value, profilesCRD) {
+	crds := e.hub.crds.value
+	if crds.unread || !slices.Contains(crds.names, profilesCRD) {
 		f.fail("CustomResourceDefinition "+profilesCRD,
 			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: "+
 				"kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
@@ -215,7 +216,7 @@ func (e *examination) expectProfilesCRD(f *findings) {
 	}
 	served, ok := e.hub.apiServices.value[clusterpassService]
 	if e.Inventory == "" && ok && !helper.IsAPIServiceConditionTrue(served, apiregistrationv1.Available) {
-		f.warn("CustomResourceDefinitions "+strings.Join(e.hub.crds.value, ", "),
+		f.warn("CustomResourceDefinitions "+strings.Join(crds.names, ", "),
 			"If clusterpass is to serve the group, remove them as docs/migration.md says (From the CRD to Served), "+
 				"else check that it runs with --inventory=External: kubectl -n "+
 				SystemNamespace+" get deployment "+serverName+" -o yaml",

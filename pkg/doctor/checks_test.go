@@ -147,6 +147,7 @@ func TestCRDs(t *testing.T) {
 	local := service(multiclusterService, func(s *apiregistrationv1.APIService) { s.Spec.Service = nil })
 	tests := map[string]struct {
 		crds     []string
+		unread   bool
 		services map[string]*apiregistrationv1.APIService
 		mode     string
 		err      error
@@ -159,6 +160,7 @@ func TestCRDs(t *testing.T) {
 		},
 		"ClusterProfile's, and the hub serves the group":                 {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, nil)), want: verdict{verdict: OK, message: "External"}},
 		"ClusterProfile's, and the hub has no APIService yet":            {crds: []string{profilesCRD}, services: services(service(clusterpassService, nil)), want: verdict{verdict: OK, message: "External"}},
+		"ClusterProfile's, in a later version alone":                     {crds: []string{profilesCRD}, unread: true, services: services(service(clusterpassService, nil)), want: verdict{Fail, "does not serve", "cluster-inventory-api"}},
 		"others, and the hub serves the group":                           {crds: []string{"serviceimports.multicluster.x-k8s.io"}, services: services(local), want: verdict{Fail, "it is missing", "cluster-inventory-api"}},
 		"ClusterProfile's, and clusterpass is to serve the group":        {crds: []string{profilesCRD}, services: services(local), mode: hub.InventoryServed, want: verdict{Fail, "serves as a whole", "kubectl delete crd"}},
 		"ClusterProfile's, and clusterpass is not ready for some reason": {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, unavailable("MissingEndpoints", ""))), want: verdict{Warn, "not available", "--inventory=External"}},
@@ -168,7 +170,7 @@ func TestCRDs(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(nil)
-			e.hub.apiServices.value, e.hub.crds, e.Inventory = test.services, observed[[]string]{test.crds, test.err}, test.mode
+			e.hub.apiServices.value, e.hub.crds, e.Inventory = test.services, observed[clashes]{clashes{test.crds, test.unread}, test.err}, test.mode
 			test.want.expect(t, examine(t, checkCRDs, e))
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,10 +51,18 @@ type answers struct {
 	skew observed[skew]
 	// apiServices are those of ours that exist, by name.
 	apiServices observed[map[string]*apiregistrationv1.APIService]
-	// crds are those in the group of ClusterProfile that serve its version.
-	crds observed[[]string]
+	// crds are those that clash with clusterpass where it serves ClusterProfiles.
+	crds observed[clashes]
 	// profiles are the ClusterProfiles to look at.
 	profiles observed[profiles]
+}
+
+// clashes are CustomResourceDefinitions that clash, see hub.Clashes.
+type clashes struct {
+	names []string
+	// unread is whether ClusterProfile's is among them and does not serve the version that clusterpass
+	// reads.
+	unread bool
 }
 
 // profiles are ClusterProfiles that were found, and those that were asked for and do not exist.
@@ -105,14 +114,14 @@ func (e *examination) getAPIServices(ctx context.Context) (map[string]*apiregist
 	return found, nil
 }
 
-func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
+func (e *examination) listCRDs(ctx context.Context) (clashes, error) {
 	// The schemas of all are many megabytes. The name of each ends with its group.
 	definitions := apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
 	list, err := e.Metadata.Resource(definitions).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, err
+		return clashes{}, err
 	}
-	var found []string
+	var found clashes
 	for i := range list.Items {
 		name := list.Items[i].Name
 		if !strings.HasSuffix(name, "."+groupMulticluster) {
@@ -120,13 +129,14 @@ func (e *examination) listCRDs(ctx context.Context) ([]string, error) {
 		}
 		crd, err := e.Extensions.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, name, metav1.GetOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, err
+			return clashes{}, err
 		}
 		if err == nil && hub.Clashes(crd) {
-			found = append(found, name)
+			found.names = append(found.names, name)
+			found.unread = found.unread || name == profilesCRD && !apihelpers.HasServedCRDVersion(crd, inventoryv1alpha1.Version)
 		}
 	}
-	slices.Sort(found)
+	slices.Sort(found.names)
 	return found, nil
 }
 
@@ -199,7 +209,7 @@ func (e *examination) mode() string {
 	case ok && service.Spec.Service == nil:
 		// kube-apiserver makes such an object for the groups of CustomResourceDefinitions.
 		return hub.InventoryExternal
-	case !ok && slices.Contains(e.hub.crds.value, profilesCRD):
+	case !ok && slices.Contains(e.hub.crds.value.names, profilesCRD):
 		return hub.InventoryExternal
 	}
 	return hub.InventoryServed

@@ -56,11 +56,21 @@ var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic
 // APIServiceName returns the name of the APIService for a group-version.
 func APIServiceName(gv schema.GroupVersion) string { return gv.Version + "." + gv.Group }
 
-// Clashes returns whether crd serves anything in the group-version of ClusterProfile. While
-// clusterpass serves it, which it does as a whole, there must be no such CRD.
+// ownResources are the resources that clusterpass stores in the group of ClusterProfile.
+var ownResources = sets.New("clusterprofiles", "placementdecisions")
+
+// Clashes returns whether there must be no such crd while clusterpass serves ClusterProfiles: one
+// that serves anything in their group-version, which an APIService owns as a whole, or one that
+// serves ClusterProfiles or PlacementDecisions in whatever version. The hub would have two
+// inventories of one kind, each with objects of its own.
 func Clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	ours := multiclusterv1alpha1.SchemeGroupVersion
-	return crd.Spec.Group == ours.Group && apihelpers.HasServedCRDVersion(crd, ours.Version)
+	if crd.Spec.Group != ours.Group {
+		return false
+	}
+	served := func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Served }
+	return apihelpers.HasServedCRDVersion(crd, ours.Version) ||
+		ownResources.Has(crd.Spec.Names.Plural) && slices.ContainsFunc(crd.Spec.Versions, served)
 }
 
 // Flag returns the value of a flag, such as --hub-id, in the commands of a Deployment's containers:

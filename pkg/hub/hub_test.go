@@ -13,15 +13,27 @@ import (
 )
 
 func TestClashes(t *testing.T) {
-	crd := func(group, version string, served bool) *apiextensionsv1.CustomResourceDefinition {
-		return &apiextensionsv1.CustomResourceDefinition{Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: group, Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: version, Served: served}},
-		}}
+	type version = apiextensionsv1.CustomResourceDefinitionVersion
+	const ours = "multicluster.x-k8s.io"
+	for name, test := range map[string]struct {
+		plural, group string
+		versions      []version
+		want          bool
+	}{
+		"any resource in v1alpha1":                    {"serviceexports", ours, []version{{Name: "v1alpha1", Served: true}}, true},
+		"another resource that stopped serving it":    {"serviceexports", ours, []version{{Name: "v1alpha1"}, {Name: "v1beta1", Served: true}}, false},
+		"ClusterProfiles that stopped serving it":     {"clusterprofiles", ours, []version{{Name: "v1alpha1"}, {Name: "v1alpha2", Served: true}}, true},
+		"PlacementDecisions in another version alone": {"placementdecisions", ours, []version{{Name: "v1beta7", Served: true}}, true},
+		"ClusterProfiles in no version":               {"clusterprofiles", ours, []version{{Name: "v1alpha1"}, {Name: "v1alpha2"}}, false},
+		"another group":                               {"clusterprofiles", "example.com", []version{{Name: "v1alpha1", Served: true}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			crd := &apiextensionsv1.CustomResourceDefinition{Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+				Group: test.group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: test.plural}, Versions: test.versions,
+			}}
+			assert.Equal(t, test.want, Clashes(crd))
+		})
 	}
-	assert.True(t, Clashes(crd("multicluster.x-k8s.io", "v1alpha1", true)))
-	assert.False(t, Clashes(crd("multicluster.x-k8s.io", "v1alpha1", false)), "it is there and not served")
-	assert.False(t, Clashes(crd("multicluster.x-k8s.io", "v1beta1", true)), "it is another version")
-	assert.False(t, Clashes(crd("example.com", "v1alpha1", true)), "it is another group")
 }
 
 func TestFlag(t *testing.T) {

@@ -59,7 +59,8 @@ func profileCRD() *apiextensionsv1.CustomResourceDefinition {
 	return &apiextensionsv1.CustomResourceDefinition{
 		ObjectMeta: metav1.ObjectMeta{Name: "clusterprofiles.multicluster.x-k8s.io", UID: "c1", ResourceVersion: "9", Annotations: map[string]string{"api-approved.kubernetes.io": "yes"}},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: inventory.Group, Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: inventory.Version, Served: true}},
+			Group: inventory.Group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "clusterprofiles"},
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: inventory.Version, Served: true}},
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -191,7 +192,7 @@ func (m *Migration) findFolder(ctx context.Context, found *findings) error {
 	return nil
 }
 
-// findCRDs finds the CustomResourceDefinitions in the group-version.
+// findCRDs finds the CustomResourceDefinitions that clash with clusterpass.
 func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 	crds, err := m.hub.CRDs.ApiextensionsV1().CustomResourceDefinitions().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -226,6 +227,11 @@ func (m *Migration) findCRD(found *findings, k foundKind) {
 	found.kinds = append(found.kinds, k)
 	if k.crd == nil {
 		return
+	}
+	if !apihelpers.HasServedCRDVersion(k.crd, inventory.Version) {
+		found.hidden = true
+		found.block("CustomResourceDefinition %s does not serve %s, the version that moves. "+
+			"Have it serve that version until the migration is done (spec.versions[].served: true)", k.crd.Name, inventory.Version)
 	}
 	for _, version := range k.crd.Spec.Versions {
 		if version.Name != inventory.Version && version.Served {

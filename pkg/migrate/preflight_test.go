@@ -144,6 +144,8 @@ func TestPreflight(t *testing.T) {
 	both := profileCRD()
 	both.Spec.Versions = append(both.Spec.Versions, both.Spec.Versions[0])
 	both.Spec.Versions[1].Name = "v1beta1"
+	later := both.DeepCopy()
+	later.Spec.Versions[0].Served = false
 	// deployed is a hub that has ClusterProfiles, and all of clusterpass.
 	deployed := func(more ...runtime.Object) []runtime.Object {
 		return append([]runtime.Object{profileCRD(), ours, deployment("--secure-port=8443")}, more...)
@@ -188,6 +190,11 @@ func TestPreflight(t *testing.T) {
 		},
 		"another version of the definition": {
 			[]runtime.Object{both, ours, deployment()}, nil, texts{"also serves version v1beta1, which will be gone"},
+		},
+		"another version of the definition alone": {
+			[]runtime.Object{later, ours, deployment()},
+			texts{"clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1, the version that moves"},
+			texts{"also serves version v1beta1, which will be gone"},
 		},
 		"no Deployment": {[]runtime.Object{profileCRD(), ours}, nil, texts{"there is no Deployment"}},
 	}

@@ -26,14 +26,26 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// installProfileCRDs creates upstream's CRDs of ClusterProfile and PlacementDecision.
-func installProfileCRDs(t *testing.T) {
+// installProfileCRDs creates upstream's CRDs of ClusterProfile and PlacementDecision, after change.
+func installProfileCRDs(t *testing.T, change ...func(*apiextensionsv1.CustomResourceDefinition)) {
 	t.Helper()
 	crds, err := crd.Load(t.Context())
 	require.NoError(t, err)
 	for _, c := range crds {
+		for _, change := range change {
+			change(c)
+		}
 		createCRD(t, c)
 	}
+}
+
+// serveLater has a CRD serve v1alpha2, with the schema of v1alpha1, and no longer v1alpha1, which
+// stays the stored version.
+func serveLater(c *apiextensionsv1.CustomResourceDefinition) {
+	later := *c.Spec.Versions[0].DeepCopy()
+	later.Name, later.Storage = "v1alpha2", false
+	c.Spec.Versions[0].Served = false
+	c.Spec.Versions = append(c.Spec.Versions, later)
 }
 
 // installServiceCRDs creates the CRDs of the Multi-Cluster Services API, with v1alpha1 served or

@@ -57,6 +57,12 @@ func TestServed_CRDsLater(t *testing.T) {
 		})
 	})
 
+	t.Run("CRDs of ClusterProfile and PlacementDecision in another version alone are", func(t *testing.T) {
+		installProfileCRDs(t, serveLater)
+		s.expectNotReady(t, crdsCheck, append(crdNames(profiles...), "a second inventory")...)
+		expectUnavailable(t, profilesPath)
+	})
+
 	t.Run("CRDs in the group-version itself", func(t *testing.T) {
 		installProfileCRDs(t)
 		installServiceCRDs(t, true)
