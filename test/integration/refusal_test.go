@@ -264,10 +264,7 @@ func readsSoFar(t *testing.T, secret string) (all reads) {
 			all.secrets++
 		}
 	})
-	config := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("prometheus", "system:masters"))
-	_, metrics, err := testenv.Metrics(t.Context(), config)
-	require.NoError(t, err)
-	for _, sample := range metrics["etcd_requests_total"] {
+	for _, sample := range testenv.Scrape(t, shared.Server)["etcd_requests_total"] {
 		if sample.Metric["operation"] == "get" && strings.HasPrefix(string(sample.Metric["resource"]), "clusterprofiles") {
 			all.profiles += int(sample.Value)
 		}

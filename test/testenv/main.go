@@ -184,6 +184,18 @@ func Metrics(ctx context.Context, config *rest.Config) (text string, parsed test
 	return string(raw), parsed, testutil.ParseMetrics(string(raw), &parsed)
 }
 
+// Scrape returns the metrics of a Server or a ControllerManager. The test ends if that fails.
+func Scrape(t testing.TB, program interface {
+	DirectConfig(user string, groups ...string) (*rest.Config, error)
+},
+) testutil.Metrics {
+	t.Helper()
+	config := Must[*rest.Config](t)(program.DirectConfig("prometheus", "system:masters"))
+	_, metrics, err := Metrics(t.Context(), config)
+	require.NoError(t, err)
+	return metrics
+}
+
 // EachAuditEvent calls do with each event that the cluster's audit log has so far.
 func (c *Cluster) EachAuditEvent(t testing.TB, do func(event *auditv1.Event)) {
 	t.Helper()

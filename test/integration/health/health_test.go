@@ -100,11 +100,7 @@ func (f *fleet) scoresAreFresh(t *testing.T) {
 // probes returns how many probes have found a member ready so far.
 func (f *fleet) probes(t *testing.T) float64 {
 	t.Helper()
-	config, err := f.manager.DirectConfig("prometheus", "system:masters")
-	require.NoError(t, err)
-	_, metrics, err := testenv.Metrics(t.Context(), config)
-	require.NoError(t, err)
-	for _, sample := range metrics["clusterpass_member_probes_total"] {
+	for _, sample := range testenv.Scrape(t, f.manager)["clusterpass_member_probes_total"] {
 		if sample.Metric["result"] == "Ready" {
 			return float64(sample.Value)
 		}

@@ -101,10 +101,7 @@ func (f *fleet) label(t *testing.T, name, value string) {
 // counter returns the sum of a metric of the controller manager.
 func (f *fleet) counter(t *testing.T, name string) float64 {
 	t.Helper()
-	config, err := f.manager.DirectConfig("prometheus", "system:masters")
-	require.NoError(t, err)
-	_, metrics, err := testenv.Metrics(t.Context(), config)
-	require.NoError(t, err)
+	metrics := testenv.Scrape(t, f.manager)
 	require.Contains(t, metrics, name)
 	var sum float64
 	for _, sample := range metrics[name] {

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"k8s.io/client-go/rest"
-
 	"clusterpass.dev/test/testenv"
 )
 
@@ -48,9 +45,7 @@ type cost struct{ sweeps, calls float64 }
 
 func costSoFar(t *testing.T) cost {
 	t.Helper()
-	config := testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))
-	_, metrics, err := testenv.Metrics(t.Context(), config)
-	require.NoError(t, err)
+	metrics := testenv.Scrape(t, shared.Manager)
 	sum := func(name string) (total float64) {
 		for _, sample := range metrics[name] {
 			total += float64(sample.Value)

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/test/testenv"
@@ -26,8 +25,7 @@ func TestDashboard_Metrics(t *testing.T) {
 	g := mint(t, "dashboards", "bravelion", "dashboards", nil)
 	deleteGrant(t, g)
 	untilGone(t, g)
-	scraped := scrape(t, testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("prometheus", "system:masters")))
-	scraped = scraped.Union(scrape(t, testenv.Must[*rest.Config](t)(shared.Manager.DirectConfig("prometheus", "system:masters"))))
+	scraped := sets.KeySet(testenv.Scrape(t, shared.Server)).Union(sets.KeySet(testenv.Scrape(t, shared.Manager)))
 	for where, expression := range expressions(t) {
 		names := metricsOf(expression)
 		assert.NotEmpty(t, names, "%s: no metric found in %s", where, expression)
@@ -95,14 +93,6 @@ func metricsOf(expression string) []string {
 		}
 	}
 	return sets.List(names)
-}
-
-// scrape returns the names of the time series that a program exposes.
-func scrape(t *testing.T, config *rest.Config) sets.Set[string] {
-	t.Helper()
-	_, metrics, err := testenv.Metrics(t.Context(), config)
-	require.NoError(t, err)
-	return sets.KeySet(metrics)
 }
 
 // rule is one of a file of Prometheus rules.
