@@ -53,8 +53,8 @@ type RefusedError struct {
 
 func (r *RefusedError) Error() string { return r.Status.Error() }
 
-// MemberError returns the error for the requester of a call to a member: a refusal of ours as it is,
-// and any other by client.Error. It returns nil for nil.
+// MemberError returns the error for the requester of a call to a member: a refusal of ours as it
+// is, and any other by client.Error. It returns nil for nil.
 func MemberError(client *member.Client, err error, doing string) error {
 	if ours, ok := errors.AsType[*RefusedError](err); ok {
 		return ours.Status

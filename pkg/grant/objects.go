@@ -91,8 +91,8 @@ const (
 	replace
 )
 
-// foundOrCreated returns the object called name, created where it is missing, and whether create has
-// done so. Somebody else may create it at the same time.
+// foundOrCreated returns the object called name, created where it is missing, and whether create
+// has done so. Somebody else may create it at the same time.
 func foundOrCreated[T metav1.Object](
 	ctx context.Context, api objects[T], name string, create func() (T, error),
 ) (object T, created bool, err error) {

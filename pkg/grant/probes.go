@@ -10,8 +10,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// addProbe adds a probe for one of the rules of a role. namespace is that of a Role, and empty for a
-// ClusterRole. A role without rules needs no probe.
+// addProbe adds a probe for one of the rules of a role. namespace is that of a Role, and empty for
+// a ClusterRole. A role without rules needs no probe.
 func (w *worker) addProbe(namespace string, rules []rbacv1.PolicyRule) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -183,9 +183,9 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 		"choose another ServiceAccount name, or ask for the same", difference(live, t.want), t.request.User.GetName())
 }
 
-// recordEnsured records that the member has all of the grant, with a ceiling that the token will not
-// pass. Where the grant has been deleted or changed meanwhile, what was made for it is withdrawn: it
-// is not resurrected.
+// recordEnsured records that the member has all of the grant, with a ceiling that the token will
+// not pass. Where the grant has been deleted or changed meanwhile, what was made for it is
+// withdrawn: it is not resurrected.
 func (t *task) recordEnsured(ctx context.Context, ready *grant.Ensured) (err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
 	// A grant that does not say where it is is here if its ServiceAccount was there already, or if it

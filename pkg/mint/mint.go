@@ -262,9 +262,9 @@ func checkNotLeaving(name string, leaving *member.Leaving) error {
 	return grant.NewConflict(clusterProfiles, name, member.CauseLeaving, leaving.String())
 }
 
-// isAboutAccess returns whether err is a failure of the member that may come from an old kubeconfig,
-// or an old ClusterProfile: it may have been replaced a moment ago. Those of a member that is left
-// alone, or did not answer in time, are not among them: they are to cost nothing.
+// isAboutAccess returns whether err is a failure of the member that may come from an old
+// kubeconfig, or an old ClusterProfile: it may have been replaced a moment ago. Those of a member
+// that is left alone, or did not answer in time, are not among them: they are to cost nothing.
 func isAboutAccess(err error) bool {
 	return slices.ContainsFunc([]metav1.CauseType{
 		member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,

@@ -116,8 +116,8 @@ func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.
 }
 
 // known returns what tokens of the grant are issued for, where the grant is what is asked for and
-// was verified lately, and keeps the grant in stored. It calls nobody: whoever has ended the grant's
-// tokens since has deleted the Secret on the member, and no token is issued for that one.
+// was verified lately, and keeps the grant in stored. It calls nobody: whoever has ended the
+// grant's tokens since has deleted the Secret on the member, and no token is issued for that one.
 func (t *task) known(ctx context.Context) (grant.Bound, bool) {
 	g, err := t.Grants.Cached(ctx, t.want.Namespace, t.want.Name)
 	if err != nil || g.DeletionTimestamp != nil || !grant.IsFor(g, t.want) || grant.SetOf(g) != grant.SetOf(t.want) ||
@@ -175,10 +175,10 @@ func (t *task) identify(ctx context.Context) error {
 	return nil
 }
 
-// checkStays refuses the first token of a grant for a member that began to leave while the grant was
-// stored, and takes back a grant that was created for it. Whoever removes the member sets the mark,
-// and then lists the grants; the request stores its grant, and then reads the mark. So one of them
-// sees the other, and a grant that had a token was seen by whoever removes the member.
+// checkStays refuses the first token of a grant for a member that began to leave while the grant
+// was stored, and takes back a grant that was created for it. Whoever removes the member sets the
+// mark, and then lists the grants; the request stores its grant, and then reads the mark. So one of
+// them sees the other, and a grant that had a token was seen by whoever removes the member.
 func (t *task) checkStays(ctx context.Context) error {
 	if t.stored.Status.ExpirationCeiling != nil {
 		return nil
@@ -214,10 +214,10 @@ func (t *task) keeper(g *clusterpassv1alpha1.AuthTokenGrant) *grant.Keeper {
 	return &grant.Keeper{HubID: t.HubID, Grant: g, Client: t.client.Kubernetes(), Clock: t.Clock, AuditID: t.request.AuditID}
 }
 
-// giveUp returns the error for the requester of a grant that could not be ensured because of err. It
-// takes back a grant that was created for the request and that the member refused. On any other it
-// notes why the member does not have all of it, unless the requester did not wait: that says nothing
-// of the member.
+// giveUp returns the error for the requester of a grant that could not be ensured because of err.
+// It takes back a grant that was created for the request and that the member refused. On any other
+// it notes why the member does not have all of it, unless the requester did not wait: that says
+// nothing of the member.
 func (t *task) giveUp(ctx context.Context, err error) error {
 	failure := grant.MemberError(t.client, err, "prepare ServiceAccount "+grant.Account(t.stored).String())
 	denied, _ := member.IsDenied(err)
@@ -246,10 +246,10 @@ func (t *task) giveUp(ctx context.Context, err error) error {
 	return failure
 }
 
-// undo takes back a grant that this request has created and the member refused: it never came about,
-// and would keep the name of its ServiceAccount. Where an equal request has got a token for it
-// meanwhile, it is that one's. What cannot be taken back now, the controller manager takes back: the
-// grant is being deleted then.
+// undo takes back a grant that this request has created and the member refused: it never came
+// about, and would keep the name of its ServiceAccount. Where an equal request has got a token for
+// it meanwhile, it is that one's. What cannot be taken back now, the controller manager takes back:
+// the grant is being deleted then.
 func (t *task) undo(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
