@@ -117,13 +117,14 @@ func deleteAll[T any](ctx context.Context, objects []T, remove func(ctx context.
 	return errors.Join(errs...)
 }
 
-// markSelected records that the clusters that set selects are named by decisions, if it selects by
-// these.
+// markSelected ends the grace of the clusters that set selects: decisions name them again.
 func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, selected selection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for cluster := range selected {
-		c.record(set, cluster).deselected = time.Time{}
+		if r := c.records[set.UID][cluster]; r != nil {
+			r.deselected = time.Time{}
+		}
 	}
 }
 
