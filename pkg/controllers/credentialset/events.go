@@ -169,8 +169,12 @@ func (c *Controller) enqueueCredential(uid types.UID, cluster string) {
 	}
 }
 
-// setOf returns the set with a UID, nil if there is none.
+// setOf returns the set with a UID, nil if there is none. An empty UID, which the grants of users
+// have, is none's.
 func (c *Controller) setOf(uid types.UID) (found *v1alpha1.ClusterCredentialSet) {
+	if uid == "" {
+		return nil
+	}
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.UID == uid {
 			found = set
