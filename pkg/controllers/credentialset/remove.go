@@ -132,8 +132,11 @@ func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, selected s
 // zero if it is deleted at once. Only decisions get a grace: what the set itself says was changed
 // by its author.
 func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
+	if set.Spec.Clusters.DecisionKey == "" || c.Members.CachedLeaving(profile) != nil {
+		return 0, nil
+	}
 	bound, err := boundOf(&set.Spec.Clusters)
-	if err != nil || set.Spec.Clusters.DecisionKey == "" || !bound(profile) || c.Members.CachedLeaving(profile) != nil {
+	if err != nil || !bound(profile) {
 		return 0, err
 	}
 	c.mu.Lock()
