@@ -509,6 +509,30 @@ func TestController_AuthorRefused(t *testing.T) {
 	})
 }
 
+// A set that keeps no credentials leaves its consumer as it is while its author may not select.
+func TestController_SyncSetRefused(t *testing.T) {
+	h, set := newHub(t), setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
+	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
+	set.Status.Selected, set.Status.Ready = 2, 2
+	set.Status.Conditions = []metav1.Condition{{Type: v1alpha1.MultiKueueReady, Status: metav1.ConditionTrue, Reason: v1alpha1.MultiKueueReasonActive}}
+	there, client := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}), ours.NewClientset(set)
+	require.NoError(t, there.Add(set))
+	h.sets, h.Client = listers.NewClusterCredentialSetLister(there), client
+	again, err := h.syncSet(t.Context(), cache.MetaObjectToName(set)) // Without a Keeper of Kueue's objects.
+	require.NoError(t, err)
+	assert.Equal(t, refusedPeriod, again, "nothing else says when the author may")
+	stored, err := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).Get(t.Context(), set.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Zero(t, stored.Status.Selected)
+	assert.Zero(t, stored.Status.Ready)
+	assert.True(t, meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.MultiKueueReady))
+	is := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.CredentialSetReady)
+	require.NotNil(t, is)
+	assert.Equal(t, metav1.ConditionFalse, is.Status)
+	assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
+}
+
 func TestController_TellReady(t *testing.T) {
 	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
 	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
