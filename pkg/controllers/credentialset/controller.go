@@ -200,7 +200,7 @@ func (c *Controller) Run(ctx context.Context) {
 	// Requests and answers hold tokens: they are not logged.
 	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
 	c.secrets = c.newSecrets(ctx)
-	c.decisions = newDecisions(ctx, c.Decisions, loop.Always(handle(c.decisionsChanged)))
+	c.decisions = newDecisions(ctx, c.Decisions, loop.Always(loop.Typed(c.decisionsChanged)))
 	c.kueue = multikueue.New(ctx, c.Hub, c.Objects, c.consumerChanged)
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return

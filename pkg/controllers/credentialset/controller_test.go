@@ -224,6 +224,8 @@ func TestController_GrantChanged(t *testing.T) {
 	g.Status.ExpirationCeiling = &now
 	s.grantChanged(g)
 	assert.Equal(t, 1, s.credentialQueue.Len(), "one that has had tokens, and is gone, does")
+	g.Labels, s.sets = nil, nil
+	assert.NotPanics(t, func() { s.grantChanged(g) }, "for one of no set, no set is looked for")
 }
 
 func TestLanes_Pop(t *testing.T) {

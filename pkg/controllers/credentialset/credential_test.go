@@ -105,12 +105,13 @@ func TestWanted_Due(t *testing.T) {
 		})
 	}
 	w := newWanted()
-	due, _, why := w.due(cached(t, w), func(string) bool { return false })
+	due, what, why := w.due(cached(t, w), func(string) bool { return false })
 	assert.Equal(t, "the grant is revoked", why)
+	assert.Equal(t, replace, what, "by a token if the grant is not stored either")
 	assert.Equal(t, issued.Add(grantLag), due, "unless the cache is only behind")
 	secret := cached(t, w)
 	w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
-	due, what, why := w.due(secret, func(string) bool { return true })
+	due, what, why = w.due(secret, func(string) bool { return true })
 	assert.Equal(t, "a rotation was requested", why)
 	assert.Equal(t, mint, what)
 	assert.Equal(t, issued.Add(rotatePause), due, "not more often than that")

@@ -26,16 +26,16 @@ func (c *Controller) watch() error {
 		handler  cache.ResourceEventHandlerFuncs
 	}{
 		{"ClusterCredentialSets", c.Sets.Informer(), cache.ResourceEventHandlerFuncs{
-			AddFunc: handle(c.setChanged), UpdateFunc: handleUpdate(c.setUpdated), DeleteFunc: handle(c.setDeleted),
+			AddFunc: loop.Typed(c.setChanged), UpdateFunc: typedUpdate(c.setUpdated), DeleteFunc: loop.Typed(c.setDeleted),
 		}},
 		{"ClusterProfiles", c.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
-			AddFunc: handle(c.profileChanged), UpdateFunc: handleUpdate(c.profileUpdated), DeleteFunc: handle(c.profileChanged),
+			AddFunc: loop.Typed(c.profileChanged), UpdateFunc: typedUpdate(c.profileUpdated), DeleteFunc: loop.Typed(c.profileChanged),
 		}},
 		{"AuthTokenGrants", c.Grants.Informer(), cache.ResourceEventHandlerFuncs{
-			UpdateFunc: handleUpdate(func(_, g *v1alpha1.AuthTokenGrant) { c.grantChanged(g) }), DeleteFunc: handle(c.grantChanged),
+			UpdateFunc: typedUpdate(func(_, g *v1alpha1.AuthTokenGrant) { c.grantChanged(g) }), DeleteFunc: loop.Typed(c.grantChanged),
 		}},
 		{"Placements", c.Placements.Informer(), cache.ResourceEventHandlerFuncs{
-			AddFunc: handle(c.decisionsChanged), UpdateFunc: handleUpdate(c.placementUpdated), DeleteFunc: handle(c.decisionsChanged),
+			AddFunc: loop.Typed(c.decisionsChanged), UpdateFunc: typedUpdate(c.placementUpdated), DeleteFunc: loop.Typed(c.decisionsChanged),
 		}},
 	} {
 		synced, err := loop.AddHandler(w.what, w.informer, w.handler)
@@ -47,20 +47,13 @@ func (c *Controller) watch() error {
 	return c.OnLeaving(c.memberChanged)
 }
 
-// handle returns a function that handles the object of an event, which is a T.
-func handle[T any](do func(object T)) func(obj any) {
-	return func(obj any) {
-		if object, ok := loop.Object[T](obj); ok {
-			do(object)
-		}
-	}
-}
-
-// handleUpdate is handle for the event of an update.
-func handleUpdate[T any](do func(old, object T)) func(oldObj, obj any) {
+// typedUpdate is loop.Typed for updates.
+func typedUpdate[T any](handle func(old, object T)) func(oldObj, obj any) {
 	return func(oldObj, obj any) {
-		if old, ok := oldObj.(T); ok {
-			handle(func(object T) { do(old, object) })(obj)
+		old, wasT := oldObj.(T)
+		object, isT := obj.(T)
+		if wasT && isT {
+			handle(old, object)
 		}
 	}
 }
@@ -169,8 +162,12 @@ func (c *Controller) enqueueCredential(uid types.UID, cluster string) {
 	}
 }
 
-// setOf returns the set with a UID, nil if there is none.
+// setOf returns the set with a UID, nil if there is none. An empty UID, which the grants of users
+// have, is none's.
 func (c *Controller) setOf(uid types.UID) (found *v1alpha1.ClusterCredentialSet) {
+	if uid == "" {
+		return nil
+	}
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if set.UID == uid {
 			found = set

@@ -10,6 +10,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 )
 
 const (
@@ -20,13 +21,8 @@ const (
 
 var (
 	// No label of this metric has the name of a set or cluster.
-	renewals = metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace: "clusterpass",
-		Name:      "credential_set_issues_total",
-		Help: "Credentials written for ClusterCredentialSets, by result: " +
-			"Issued, Repaired where the token was kept, or Failed for each failed attempt.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
+	renewals = metric.CounterVec("credential_set_issues_total", "Credentials written for ClusterCredentialSets, by result: "+
+		"Issued, Repaired where the token was kept, or Failed for each failed attempt.", "result")
 
 	authorsDesc = metrics.NewDesc("clusterpass_credential_set_authors_expiring",
 		"ClusterCredentialSets whose author's time (--max-set-author-age) ends within 14 days (ExpiresSoon) or has ended (Expired).",
@@ -40,9 +36,7 @@ var (
 func RegisterMetrics(c *Controller) {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)
-		for _, result := range []string{resultIssued, resultRepaired, resultFailed} {
-			renewals.WithLabelValues(result)
-		}
+		metric.Start(renewals, resultIssued, resultRepaired, resultFailed)
 		legacyregistry.CustomMustRegister(&collector{controller: c})
 	})
 }

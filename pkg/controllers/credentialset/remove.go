@@ -117,13 +117,14 @@ func deleteAll[T any](ctx context.Context, objects []T, remove func(ctx context.
 	return errors.Join(errs...)
 }
 
-// markSelected records that the clusters that set selects are named by decisions, if it selects by
-// these.
+// markSelected ends the grace of the clusters that set selects: decisions name them again.
 func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, selected selection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for cluster := range selected {
-		c.record(set, cluster).deselected = time.Time{}
+		if r := c.records[set.UID][cluster]; r != nil {
+			r.deselected = time.Time{}
+		}
 	}
 }
 
@@ -131,8 +132,11 @@ func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, selected s
 // zero if it is deleted at once. Only decisions get a grace: what the set itself says was changed
 // by its author.
 func (c *Controller) grace(set *v1alpha1.ClusterCredentialSet, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
+	if set.Spec.Clusters.DecisionKey == "" || c.Members.CachedLeaving(profile) != nil {
+		return 0, nil
+	}
 	bound, err := boundOf(&set.Spec.Clusters)
-	if err != nil || set.Spec.Clusters.DecisionKey == "" || !bound(profile) || c.Members.CachedLeaving(profile) != nil {
+	if err != nil || !bound(profile) {
 		return 0, err
 	}
 	c.mu.Lock()

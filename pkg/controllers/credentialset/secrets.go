@@ -25,6 +25,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/credentialset/format"
@@ -43,9 +44,9 @@ type forbiddenError struct{ error }
 // newSecrets returns informers of the Secrets of sets, which end with ctx. They run only in the
 // namespaces that sets name. The cache has a digest instead of the content.
 func (c *Controller) newSecrets(ctx context.Context) *ondemand.Informers[corelisters.SecretNamespaceLister] {
-	changed := handle(func(secret *corev1.Secret) { c.secretChanged(&corev1.Secret{}, secret) })
+	changed := loop.Typed(func(secret *corev1.Secret) { c.secretChanged(&corev1.Secret{}, secret) })
 	return ondemand.New(ctx, c.openSecrets, cache.ResourceEventHandlerFuncs{
-		AddFunc: changed, UpdateFunc: handleUpdate(c.secretChanged), DeleteFunc: changed,
+		AddFunc: changed, UpdateFunc: typedUpdate(c.secretChanged), DeleteFunc: changed,
 	}, errors.New("the Secrets of the namespace are not read yet"))
 }
 

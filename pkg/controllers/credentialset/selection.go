@@ -100,9 +100,15 @@ func (c *Controller) selectedOne(
 		granted, err := c.granted(set)
 		return granted[cluster], err
 	}
-	matches, err := c.matcher(ctx, set)
-	if err != nil || !matches(profile) {
+	bound, err := boundOf(&set.Spec.Clusters)
+	if err != nil || !bound(profile) {
 		return nil, err
+	}
+	if set.Spec.Clusters.DecisionKey != "" {
+		names, _, err := c.decided(ctx, set)
+		if err != nil || !slices.Contains(names, cluster) {
+			return nil, err
+		}
 	}
 	return profile, nil
 }
@@ -140,53 +146,45 @@ func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, err
 	return found, nil
 }
 
-// matching returns the clusters that the spec of set selects.
+// matching returns the clusters that the spec of set selects. Only a set that selects by labels
+// alone looks at all clusters of the namespace, which may be many more than it selects.
 func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (selection, error) {
-	matches, err := c.matcher(ctx, set)
+	clusters := &set.Spec.Clusters
+	bound, err := boundOf(clusters)
 	if err != nil {
 		return nil, err
 	}
 	found := selection{}
-	if len(set.Spec.Clusters.Names) == 0 {
+	if clusters.LabelSelector != nil && clusters.DecisionKey == "" {
 		all, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).List(labels.Everything())
 		for _, profile := range all {
-			if matches(profile) {
+			if bound(profile) {
 				found[profile.Name] = profile
 			}
 		}
 		return found, err
 	}
-	for _, name := range set.Spec.Clusters.Names {
+	names := clusters.Names
+	if clusters.DecisionKey != "" {
+		if names, _, err = c.decided(ctx, set); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
 		profile, err := c.profile(set, name)
 		if err != nil {
 			return nil, err
 		}
-		if profile != nil && matches(profile) {
+		if profile != nil && bound(profile) {
 			found[name] = profile
 		}
 	}
 	return found, nil
 }
 
-// matcher says whether a ClusterProfile is selected.
-type matcher func(profile *inventoryv1alpha1.ClusterProfile) bool
-
-// matcher returns which ClusterProfiles the spec of set selects.
-func (c *Controller) matcher(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (matcher, error) {
-	bound, err := boundOf(&set.Spec.Clusters)
-	if err != nil || set.Spec.Clusters.DecisionKey == "" {
-		return bound, err
-	}
-	names, _, err := c.decided(ctx, set)
-	decided := sets.New(names...)
-	return func(profile *inventoryv1alpha1.ClusterProfile) bool {
-		return decided.Has(profile.Name) && bound(profile)
-	}, err
-}
-
-// boundOf returns which ClusterProfiles names or labels allow to be selected. None is that is being
-// deleted.
-func boundOf(clusters *v1alpha1.ClusterSelection) (matcher, error) {
+// boundOf returns a function that says whether names or labels allow a ClusterProfile to be
+// selected. They allow none that is being deleted.
+func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alpha1.ClusterProfile) bool, error) {
 	selector, err := metav1.LabelSelectorAsSelector(cmp.Or(clusters.LabelSelector, &metav1.LabelSelector{}))
 	if err != nil {
 		return nil, fmt.Errorf("label selector: %w", err)

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
@@ -167,6 +168,47 @@ func TestController_Matching(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, found[cluster], one, "alone: %s", cluster)
 			}
+		})
+	}
+}
+
+// unlisted is a lister of ClusterProfiles of which none may be listed.
+type unlisted struct {
+	inventorylisters.ClusterProfileLister
+	inventorylisters.ClusterProfileNamespaceLister
+	t *testing.T
+}
+
+func (u unlisted) ClusterProfiles(namespace string) inventorylisters.ClusterProfileNamespaceLister {
+	u.ClusterProfileNamespaceLister = u.ClusterProfileLister.ClusterProfiles(namespace)
+	return u
+}
+
+func (u unlisted) List(labels.Selector) ([]*inventoryv1alpha1.ClusterProfile, error) {
+	u.t.Error("all ClusterProfiles are listed")
+	return nil, nil
+}
+
+// A set that does not select by labels alone looks only at the clusters that it names.
+func TestController_MatchingByName(t *testing.T) {
+	h := newHub(t, decided("a", "controller", "bravelion"))
+	h.profiles = unlisted{ClusterProfileLister: h.profiles, t: t}
+	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
+	bounded := byDecision
+	bounded.LabelSelector = &metav1.LabelSelector{}
+	for name, test := range map[string]struct {
+		clusters v1alpha1.ClusterSelection
+		want     []string
+	}{
+		"decisions":                   {byDecision, []string{"bravelion"}},
+		"decisions that labels bound": {bounded, []string{"bravelion"}},
+		"names":                       {v1alpha1.ClusterSelection{Names: []string{"smartfish"}}, []string{"smartfish"}},
+		"nothing, which selects none": {v1alpha1.ClusterSelection{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := h.matching(t.Context(), setOf(test.clusters))
+			require.NoError(t, err)
+			assert.Equal(t, test.want, slices.Sorted(maps.Keys(found)))
 		})
 	}
 }
@@ -465,6 +507,30 @@ func TestController_AuthorRefused(t *testing.T) {
 		set.Spec.Author = nil
 		assert.NotEmpty(t, refusal(newHub(t), set))
 	})
+}
+
+// A set that keeps no credentials leaves its consumer as it is while its author may not select.
+func TestController_SyncSetRefused(t *testing.T) {
+	h, set := newHub(t), setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
+	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
+	set.Status.Selected, set.Status.Ready = 2, 2
+	set.Status.Conditions = []metav1.Condition{{Type: v1alpha1.MultiKueueReady, Status: metav1.ConditionTrue, Reason: v1alpha1.MultiKueueReasonActive}}
+	there, client := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}), ours.NewClientset(set)
+	require.NoError(t, there.Add(set))
+	h.sets, h.Client = listers.NewClusterCredentialSetLister(there), client
+	again, err := h.syncSet(t.Context(), cache.MetaObjectToName(set)) // Without a Keeper of Kueue's objects.
+	require.NoError(t, err)
+	assert.Equal(t, refusedPeriod, again, "nothing else says when the author may")
+	stored, err := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace).Get(t.Context(), set.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Zero(t, stored.Status.Selected)
+	assert.Zero(t, stored.Status.Ready)
+	assert.True(t, meta.IsStatusConditionTrue(stored.Status.Conditions, v1alpha1.MultiKueueReady))
+	is := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.CredentialSetReady)
+	require.NotNil(t, is)
+	assert.Equal(t, metav1.ConditionFalse, is.Status)
+	assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 }
 
 func TestController_TellReady(t *testing.T) {
