@@ -26,7 +26,7 @@ import (
 func Complete(
 	cmd *cobra.Command, flags func() cliflag.NamedFlagSets, logging *logs.Options, run func(ctx context.Context) error,
 ) {
-	// The flags close the gates.
+	// Before there are flags: the one for feature gates lets nobody add any.
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 	sections := flags()
 	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name())

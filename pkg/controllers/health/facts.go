@@ -11,7 +11,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -186,13 +185,20 @@ func nodeFacts(ctx context.Context, client rest.Interface) (map[string]string, e
 	return found, nil
 }
 
-// join returns the values separated by commas, without the last ones if they exceed the length of a
-// property.
+// join returns the values separated by commas. It leaves out the last ones if all together exceed
+// the length of a property.
 func join(values []string) string {
-	for len(strings.Join(values, ",")) > maxPropertyValue {
-		values = values[:len(values)-1]
+	joined := ""
+	for i, value := range values {
+		if i > 0 {
+			value = "," + value
+		}
+		if len(joined)+len(value) > maxPropertyValue {
+			break
+		}
+		joined += value
 	}
-	return strings.Join(values, ",")
+	return joined
 }
 
 // merge returns the properties of a profile, updated with the facts. An unchanged property keeps

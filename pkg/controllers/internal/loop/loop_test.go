@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 )
 
@@ -46,6 +48,30 @@ func TestRun(t *testing.T) {
 				assert.Equal(t, test.want, count)
 				assert.Equal(t, test.requeues, queue.NumRequeues("a"))
 			})
+		})
+	}
+}
+
+// A handler has the object of every event, also of a deletion that was missed, and none of another
+// type.
+func TestTyped(t *testing.T) {
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}
+	for name, test := range map[string]struct {
+		event any
+		want  []string
+	}{
+		"an object":             {object, []string{"a"}},
+		"a missed deletion":     {cache.DeletedFinalStateUnknown{Key: "default/a", Obj: object}, []string{"a"}},
+		"one of another type":   {cache.DeletedFinalStateUnknown{Key: "default/a", Obj: &metav1.Status{}}, nil},
+		"one without an object": {cache.DeletedFinalStateUnknown{Key: "default/a"}, nil},
+		"another type":          {&metav1.Status{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var byType, byInterface []string
+			Typed(func(o *metav1.PartialObjectMetadata) { byType = append(byType, o.Name) })(test.event)
+			Typed(func(o metav1.ObjectMetaAccessor) { byInterface = append(byInterface, o.GetObjectMeta().GetName()) })(test.event)
+			assert.Equal(t, test.want, byType)
+			assert.Equal(t, test.want, byInterface)
 		})
 	}
 }
