@@ -156,7 +156,10 @@ func holdsEntries(t reflect.Type) bool {
 	case reflect.Pointer:
 		holds = !t.Implements(marshaler) && holdsEntries(t.Elem())
 	case reflect.Struct:
-		holds = !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) && len(fieldsOf(t)) > 0
+		if !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) {
+			holding.Store(t, true) // for a type that has itself as a part
+			holds = len(fieldsOf(t)) > 0
+		}
 	default:
 	}
 	holding.Store(t, holds)

@@ -4,10 +4,12 @@
 package bounds
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
@@ -59,6 +61,14 @@ func TestCheck(t *testing.T) {
 			assert.Equal(t, test.want, got)
 		})
 	}
+}
+
+// A schema has schemas.
+func TestHoldsEntries_Recursive(t *testing.T) {
+	type tree struct{ Left, Right *tree }
+	assert.True(t, holdsEntries(reflect.TypeFor[apiextensionsv1.JSONSchemaProps]()))
+	assert.True(t, holdsEntries(reflect.TypeFor[tree]()))
+	assert.False(t, holdsEntries(reflect.TypeFor[[]byte]()))
 }
 
 func TestLimit(t *testing.T) {
