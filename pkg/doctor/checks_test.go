@@ -358,6 +358,29 @@ func TestGrants(t *testing.T) {
 	}
 }
 
+// Whoever may not list the grants of all namespaces has those of one checked, page by page, and not
+// more than so many are reported one by one.
+func TestGrants_InOneNamespace(t *testing.T) {
+	client := clusterpassfake.NewClientset()
+	client.PrependReactor("list", "authtokengrants", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if action.GetNamespace() == metav1.NamespaceAll {
+			return true, nil, apierrors.NewForbidden(clusterpassv1alpha1.Resource("authtokengrants"), "", errors.New("no"))
+		}
+		page := &clusterpassv1alpha1.AuthTokenGrantList{Items: make([]clusterpassv1alpha1.AuthTokenGrant, maxStuck)}
+		for i := range page.Items {
+			page.Items[i].CreationTimestamp = metav1.NewTime(testTime.Add(-time.Hour)) // and not ready since then
+		}
+		if action.(clienttesting.ListActionImpl).GetListOptions().Continue == "" {
+			page.Continue = "the second page"
+		}
+		return true, page, nil
+	})
+	found := examine(t, checkGrants, newExamination(&Clients{Clusterpass: client}))
+	require.Len(t, found, maxStuck+2)
+	assert.Equal(t, "20 more are like that", found[maxStuck].Message)
+	assert.Equal(t, "you may not list those of all namespaces: only default is checked", found[maxStuck+1].Message)
+}
+
 func TestClocks(t *testing.T) {
 	tests := map[string]struct {
 		ahead, took time.Duration

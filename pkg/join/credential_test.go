@@ -4,6 +4,7 @@
 package join
 
 import (
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -17,7 +18,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
@@ -123,4 +126,35 @@ func TestJoiner_Stay(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, now.Annotations, member.LeavingAnnotation)
 	require.NoError(t, j.stay(t.Context()), "once more")
+}
+
+// What is applied is all that join owns of the Secret, and has no empty fields.
+func TestJoiner_CredentialReady(t *testing.T) {
+	theirs := newObject(secretKind, hub.SystemNamespace, "member-a-b-c")
+	theirs.SetAnnotations(map[string]string{member.ClusterProfileAnnotation: "a/b-c"})
+	client := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), theirs)
+	var applied []byte
+	client.PrependReactor("patch", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		applied = action.(clienttesting.PatchAction).GetPatch()
+		return true, theirs, nil
+	})
+	j := joinerOf()
+	// No token is made, and what is applied goes to a server.
+	j.DryRun, j.report.dryRun = DryRunServer, DryRunServer
+	j.hub.dynamic, j.member, j.memberID, j.secretName = client, j.hub, "uid", theirs.GetName()
+	kubeconfig := []byte("kubeconfig \xff\xfe")
+
+	require.NoError(t, j.credentialReady(t.Context(), &Member{}, nil, func(string) ([]byte, error) { return kubeconfig, nil }))
+	secret := &corev1.Secret{}
+	require.NoError(t, json.Unmarshal(applied, secret))
+	assert.Equal(t, &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: hub.SystemNamespace, Name: "member-a-b-c", Labels: map[string]string{member.KubeconfigLabel: "true"},
+			Annotations: map[string]string{member.ClusterProfileAnnotation: "a/b-c", member.MemberUIDAnnotation: "uid"},
+		},
+		Type: corev1.SecretTypeOpaque, Data: map[string][]byte{"kubeconfig": kubeconfig},
+	}, secret)
+	assert.NotContains(t, string(applied), "null")
+	assert.NotContains(t, string(applied), "{}")
 }
