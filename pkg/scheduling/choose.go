@@ -46,23 +46,27 @@ func (p *Plan) contenders(number int) []int32 {
 	if !p.stabilizes() {
 		return p.ranked[:number]
 	}
-	var selected, others []int32
+	var selected []int32
 	for _, slot := range p.ranked {
 		if p.states[slot].own > 0 {
 			selected = append(selected, slot)
-		} else {
-			others = append(others, slot)
 		}
 	}
 	chosen := make([]int32, 0, number)
-	for len(chosen) < number {
-		if len(selected) == 0 || len(others) > 0 && !p.dwells() && p.outranks(others[0], selected[0]) {
-			chosen, others = append(chosen, others[0]), others[1:]
-		} else {
+	for _, other := range p.ranked {
+		if p.states[other].own > 0 {
+			continue
+		}
+		// Selected clusters come first, unless this one outranks them.
+		for len(selected) > 0 && (p.dwells() || !p.outranks(other, selected[0])) {
 			chosen, selected = append(chosen, selected[0]), selected[1:]
 		}
+		if len(chosen) >= number {
+			break
+		}
+		chosen = append(chosen, other)
 	}
-	return chosen
+	return append(chosen, selected...)[:number]
 }
 
 // outranks returns whether a cluster is better than another one by the required advantage. A

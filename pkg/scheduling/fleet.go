@@ -39,10 +39,8 @@ type tally struct {
 type view struct {
 	roster
 	tally
-	// decision is the placement's own decision. most is the highest number of other decisions with
-	// the same cluster.
+	// decision is the placement's own decision.
 	decision Decision
-	most     int32
 }
 
 // member is a cluster with data that is computed once.
@@ -61,6 +59,9 @@ type Decision struct {
 	Clusters []types.NamespacedName
 	// MovedAt is when a cluster was last added to or removed from the decision; zero if unknown.
 	MovedAt time.Time
+
+	// slots are those of Clusters in the fleet that has the decision.
+	slots []int32
 }
 
 // Change is what has changed about one cluster of a fleet.
@@ -128,13 +129,15 @@ func (f *Fleet) SetDecision(placement types.NamespacedName, decision Decision) {
 	if f.tallyShared {
 		f.counts, f.tallyShared = slices.Clone(f.counts), false
 	}
-	for _, name := range decision.Clusters {
-		f.counts[f.slotFor(name)]++
+	decision.slots = make([]int32, len(decision.Clusters))
+	for i, name := range decision.Clusters {
+		slot := f.slotFor(name)
+		f.counts[slot]++
+		decision.slots[i] = slot
 	}
-	for _, name := range old.Clusters {
-		slot := f.slots[name]
-		f.counts[slot]--
-		f.release(name, slot)
+	for i, name := range old.Clusters {
+		f.counts[old.slots[i]]--
+		f.release(name, old.slots[i])
 	}
 	f.decided++
 	if len(decision.Clusters) == 0 {
@@ -145,20 +148,21 @@ func (f *Fleet) SetDecision(placement types.NamespacedName, decision Decision) {
 	f.decisions[placement] = decision
 }
 
-// view returns a snapshot of the fleet. most of the last view may still be valid.
-func (f *Fleet) view(placement types.NamespacedName, last *view) view {
+// view returns a snapshot of the fleet.
+func (f *Fleet) view(placement types.NamespacedName) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.orderShared, f.tallyShared = true, true
-	v := view{roster: f.roster, tally: f.tally, decision: f.decisions[placement], most: last.most}
-	if last.decided != v.decided {
-		others := append(slices.Clone(f.counts), 0)
-		for _, name := range v.decision.Clusters {
-			others[f.slots[name]]--
-		}
-		v.most = slices.Max(others)
+	return view{roster: f.roster, tally: f.tally, decision: f.decisions[placement]}
+}
+
+// mostOthers returns the highest number of decisions of other placements with the same cluster.
+func (v *view) mostOthers() int32 {
+	others := slices.Concat(v.counts, []int32{0})
+	for _, slot := range v.decision.slots {
+		others[slot]--
 	}
-	return v
+	return slices.Max(others)
 }
 
 // slotFor returns the slot of a cluster, which may be new. Views do not see what is appended here.

@@ -50,12 +50,14 @@ func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (group
 	errs := oneOf(sortBy, path.Child("sortBy"), v1alpha1.SortByScore, v1alpha1.SortByClusterName)
 	path = path.Child("groupStrategy")
 	if size := strategy.GroupStrategy.ClustersPerDecisionGroup; size != nil {
-		g.percent = size.Type == intstr.String
-		if g.percent && !percentage.MatchString(size.StrVal) {
-			errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal,
-				fmt.Sprintf("neither a number nor a percentage: %s", percentage)))
+		g.size, g.percent = int(size.IntVal), size.Type == intstr.String
+		if g.percent {
+			if !percentage.MatchString(size.StrVal) {
+				errs = append(errs, field.Invalid(path.Child("clustersPerDecisionGroup"), size.StrVal,
+					fmt.Sprintf("neither a number nor a percentage: %s", percentage)))
+			}
+			g.size, _ = strconv.Atoi(strings.TrimSuffix(size.StrVal, "%"))
 		}
-		g.size, _ = strconv.Atoi(strings.TrimSuffix(size.String(), "%"))
 	}
 	for i := range strategy.GroupStrategy.DecisionGroups {
 		group, path := &strategy.GroupStrategy.DecisionGroups[i], path.Child("decisionGroups").Index(i)

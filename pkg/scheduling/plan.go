@@ -28,6 +28,9 @@ type Plan struct {
 	now  int64
 	view view
 	own  map[types.NamespacedName]int32
+	// most is the highest number of decisions of other placements with the same cluster, if the policy
+	// has the prioritiser Balance.
+	most int32
 
 	// slots are all slots of the view: 0, 1 and so on.
 	slots []int32
@@ -142,7 +145,7 @@ func (p *Plan) update(now time.Time, more func() bool) (finished bool) {
 // observe brings the results for each cluster up to date. It returns false if more did.
 func (p *Plan) observe(now int64, more func() bool) (finished bool) {
 	last := p.view
-	p.view = p.fleet.view(p.policy.placement, &last)
+	p.view = p.fleet.view(p.policy.placement)
 	p.grow()
 	changed, known := p.view.since(last.version)
 	if !known || now < p.now {
@@ -276,6 +279,7 @@ func (p *Plan) observeOthers() {
 		if _, balances := p.policy.prioritizers[i].prioritizer.(balance); !balances {
 			continue
 		}
+		p.most = p.view.mostOthers()
 		values := p.values[i]
 		for slot, count := range p.view.counts {
 			s := &p.states[slot]
@@ -291,7 +295,7 @@ func (p *Plan) observeOthers() {
 func (p *Plan) rescale() (all bool) {
 	for i := range p.policy.prioritizers {
 		was := p.scales[i]
-		p.scales[i] = p.policy.prioritizers[i].scale(p.values[i], p.view.most)
+		p.scales[i] = p.policy.prioritizers[i].scale(p.values[i], p.most)
 		all = all || was != p.scales[i]
 	}
 	return all

@@ -308,11 +308,12 @@ func TestFleet_Concurrency(t *testing.T) {
 	policy := compile(t, scoreSpec("gpu", 10))
 	var all sync.WaitGroup
 	for worker := range 4 {
-		plan := NewPlan(fleet, policy)
+		plan, balanced := NewPlan(fleet, policy), NewPlan(fleet, compile(t, v1alpha1.PlacementSpec{}))
 		all.Go(func() {
 			for i := range 50 {
 				result := plan.Run(start)
 				assert.Len(t, result.Decisions, 10)
+				assert.NotEmpty(t, balanced.Run(start).Decisions)
 				setScore(fleet, worker*50+i, int32(i))
 				fleet.Delete(clusterName(300 + worker*50 + i))
 				fleet.SetDecision(types.NamespacedName{Namespace: "team", Name: string(rune('a' + worker))}, Decision{Clusters: result.Decisions})

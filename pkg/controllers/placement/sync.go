@@ -153,7 +153,11 @@ func (c *Controller) planFor(placement *v1alpha1.Placement) (*plan, error) {
 		p = &plan{uid: placement.UID, decided: decision.AllClusters(have), unseen: unseen{}}
 		c.plans[name] = p
 	}
-	p.due = due{p.due.review || p.events.review, p.due.pass || p.events.pass, p.due.slices || p.events.slices}
+	p.due = due{
+		review: p.due.review || p.events.review,
+		pass:   p.due.pass || p.events.pass,
+		slices: p.due.slices || p.events.slices,
+	}
 	p.events = due{}
 	return p, nil
 }
@@ -171,7 +175,8 @@ func (c *Controller) review(ctx context.Context, placement *v1alpha1.Placement, 
 	}
 	p.due.review, p.reviewed = false, reviewed
 	if !sameSpec || !p.namespaces.Equal(namespaces) {
-		p.generation, p.namespaces, p.compiled, p.due.pass = placement.Generation, namespaces, false, true
+		p.generation, p.namespaces, p.compiled = placement.Generation, namespaces, false
+		p.due.pass = true
 	}
 	return nil
 }
@@ -262,6 +267,7 @@ func (c *Controller) keepResult(placement *v1alpha1.Placement, p *plan, result *
 		p.moved = &metav1.MicroTime{Time: now.Truncate(time.Microsecond)}
 		c.recordMove(placement, p.decided, result.Decisions)
 	}
-	p.result, p.decided, p.due.pass, p.due.slices = result, result.Decisions, false, true
+	p.result, p.decided = result, result.Decisions
+	p.due.pass, p.due.slices = false, true
 	c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(), scheduling.NewDecision(p.decided, p.moved))
 }

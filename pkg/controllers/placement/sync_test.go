@@ -4,6 +4,7 @@
 package placement
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -294,6 +295,44 @@ func TestController_UpdateStatus(t *testing.T) {
 			assert.Equal(t, int64(1), f.status["p"].Status.ObservedGeneration)
 		})
 	}
+}
+
+// A review that fails keeps what was decided, and stays due.
+func TestController_ReviewFails(t *testing.T) {
+	f := newFixture(t)
+	var mayList bool
+	var failure error
+	f.Hub.(*fake.Clientset).PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
+		review.Status.Allowed = mayList
+		return true, review, failure
+	})
+	f.namespace(fleet, "production")
+	f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) { profile.Namespace = fleet })
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}
+	placement.Spec.ClusterSets, placement.Spec.Author = []string{"production"}, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "author"}}
+	name := cache.NewObjectName(team, "all")
+	reconcile := func() error {
+		defer f.see()
+		_, err := f.reconcile(t.Context(), name)
+		return err
+	}
+
+	mayList, failure = true, errors.New("the hub is away")
+	f.place(placement)
+	require.ErrorIs(t, reconcile(), failure)
+	require.Empty(t, f.slices, "nothing is decided before the first review")
+	failure = nil
+	require.NoError(t, reconcile())
+	require.Equal(t, []string{"a"}, f.chosen("all"))
+
+	mayList, failure = false, errors.New("the hub is away")
+	f.enqueue(name)
+	require.ErrorIs(t, reconcile(), failure)
+	require.Equal(t, []string{"a"}, f.chosen("all"))
+	failure = nil
+	require.NoError(t, reconcile())
+	assert.Empty(t, f.chosen("all"), "the retry reviews, though nothing has happened since")
 }
 
 // TestController_Explained compares what the controller chooses from with what kubectl clusterpass
