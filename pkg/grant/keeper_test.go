@@ -7,14 +7,17 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+	testingclock "k8s.io/utils/clock/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 )
 
@@ -59,6 +62,67 @@ func TestKeeper_Confirm(t *testing.T) {
 			require.ErrorIs(t, err, test.err)
 			assert.Equal(t, test.current, now != nil)
 			assert.Equal(t, test.left, kinds(list(t, client, "hub")))
+		})
+	}
+}
+
+// A grant that is changed gives nothing new until the tokens from before are no longer accepted.
+func TestKeeper_EnsureChanged(t *testing.T) {
+	const binding, secret = "clusterrolebindings /clusterpass:grant-work:", "secrets default/clusterpass-grant-work"
+	replaced := []string{"delete " + secret, "create " + secret}
+	for name, test := range map[string]struct {
+		change func(spec *v1alpha1.AuthTokenGrantSpec)
+		// before and after are the writes before the tokens have ended, and after that.
+		before, after []string
+	}{
+		"a role that is new": {
+			change: func(spec *v1alpha1.AuthTokenGrantSpec) {
+				spec.ClusterRoles = append(spec.ClusterRoles, multiclusterv1alpha1.ClusterRole{Name: "all", Rules: spec.Roles[0].Rules})
+			},
+			before: replaced,
+			after:  []string{"create clusterroles /clusterpass:grant-work:all", "create " + binding + "all"},
+		},
+		"a Role that is new": {
+			change: func(spec *v1alpha1.AuthTokenGrantSpec) {
+				spec.Roles = append(spec.Roles, multiclusterv1alpha1.Role{Namespace: "ml", Name: "all", Rules: spec.Roles[0].Rules})
+			},
+			before: replaced,
+			after:  []string{"create roles ml/clusterpass:grant-work:all", "create rolebindings ml/clusterpass:grant-work:all"},
+		},
+		"a role with other rules": {
+			change: func(spec *v1alpha1.AuthTokenGrantSpec) { spec.ClusterRoles[0].Rules[0].Verbs = []string{"*"} },
+			before: replaced,
+			after:  []string{"update clusterroles /clusterpass:grant-work:pods"},
+		},
+		"a role that gets rules, and so another name": {
+			change: func(spec *v1alpha1.AuthTokenGrantSpec) { spec.ClusterRoles[1].Rules = spec.ClusterRoles[0].Rules },
+			before: replaced,
+			after:  []string{"create clusterroles /clusterpass:grant-work:view", "delete " + binding + "view", "create " + binding + "view"},
+		},
+		"a role that goes": {
+			change: func(spec *v1alpha1.AuthTokenGrantSpec) { spec.ClusterRoles = spec.ClusterRoles[:1] },
+			before: append(replaced, "delete "+binding+"view"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, member, client := ensured(t)
+			hub := testingclock.NewFakeClock(time.Now())
+			g.Generation, g.Status.MemberObjects = 2, grant.Objects(g)
+			g.Status.ExpirationCeiling = &metav1.Time{Time: hub.Now().Add(time.Hour)}
+			g.Spec = *g.Spec.DeepCopy()
+			test.change(&g.Spec)
+			done := make(chan error, 1)
+			go func() {
+				_, err := (&grant.Keeper{HubID: "hub", Grant: g, Client: client, Clock: hub}).Ensure(t.Context())
+				done <- err
+			}()
+			if len(test.after) > 0 {
+				require.Eventually(t, hub.HasWaiters, time.Minute, time.Millisecond)
+				assert.ElementsMatch(t, test.before, member.Writes())
+				hub.Step(grant.TokenCacheTTL)
+			}
+			require.NoError(t, <-done)
+			assert.Equal(t, append(test.before, test.after...), member.Writes())
 		})
 	}
 }
