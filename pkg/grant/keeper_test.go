@@ -13,12 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
+	"clusterpass.dev/test/fakemember"
 )
 
 func TestKeeper_Confirm(t *testing.T) {
@@ -123,6 +126,55 @@ func TestKeeper_EnsureChanged(t *testing.T) {
 			}
 			require.NoError(t, <-done)
 			assert.Equal(t, append(test.before, test.after...), member.Writes())
+		})
+	}
+}
+
+// Somebody else makes an object between the look for it and its creation.
+func TestKeeper_EnsureOvertaken(t *testing.T) {
+	for name, test := range map[string]struct {
+		resource string
+		foreign  bool
+		// words of the refusal; none: what is there now is used.
+		words string
+	}{
+		"an account by an equal request": {resource: "serviceaccounts"},
+		"an account by somebody else":    {"serviceaccounts", true, "was not made by clusterpass"},
+		"the Secret by an equal request": {resource: "secrets"},
+		"the Secret by somebody else":    {"secrets", true, "is not this grant's"},
+		"a binding by an equal request":  {resource: "clusterrolebindings"},
+		"a binding by somebody else":     {"clusterrolebindings", true, "is not this grant's"},
+		"a ClusterRole by somebody else": {"clusterroles", true, "is not this grant's"},
+		"a Role by an equal request":     {resource: "roles"},
+		"a RoleBinding by somebody else": {"rolebindings", true, "is not this grant's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, member := fakemember.NewGrant("work"), fakemember.New(t, clock.RealClock{})
+			member.PrependReactor("create", test.resource, func(action clienttesting.Action) (bool, runtime.Object, error) {
+				create := action.(clienttesting.CreateAction)
+				made := create.GetObject().DeepCopyObject().(metav1.Object)
+				if test.foreign {
+					made.SetLabels(nil)
+				}
+				resource := action.GetResource()
+				err := member.Tracker().Create(resource, made.(runtime.Object), action.GetNamespace())
+				if err == nil {
+					err = apierrors.NewAlreadyExists(resource.GroupResource(), made.GetName())
+				}
+				return true, nil, err
+			})
+			client, err := member.For(t.Context(), member.Profile())
+			require.NoError(t, err)
+			ensured, err := (&grant.Keeper{HubID: "hub", Grant: g, Client: client.Kubernetes(), Clock: clock.RealClock{}}).Ensure(t.Context())
+			if test.words != "" {
+				require.ErrorContains(t, err, test.words)
+				assert.True(t, grant.IsRefused(err))
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.resource == "serviceaccounts", ensured.AccountFound)
+			assert.True(t, ensured.Changed)
+			assert.Equal(t, allKinds, kinds(list(t, client.Kubernetes(), "hub")))
 		})
 	}
 }
