@@ -100,8 +100,8 @@ const (
 	maxTallies = 10_000
 )
 
-// namespaces keeps a store within its limit. It counts in the watch cache, so replicas, and requests
-// at the same time, may exceed the limit by a few.
+// namespaces keeps a store within its limit. It counts in the watch cache, so replicas, and
+// requests at the same time, may exceed the limit by a few.
 type namespaces struct {
 	resource schema.GroupResource
 	// list lists the objects of the namespace of ctx, as the watch cache has them.

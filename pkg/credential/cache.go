@@ -95,8 +95,8 @@ type cache struct {
 }
 
 // openCache returns the cache in dir, which is created. Without dir, that is clusterpass/tokens in
-// the user's folder for caches ($XDG_CACHE_HOME or ~/.cache on Linux). It is an error when it cannot
-// be created, and when others than its owner may enter it.
+// the user's folder for caches ($XDG_CACHE_HOME or ~/.cache on Linux). It is an error when it
+// cannot be created, and when others than its owner may enter it.
 func openCache(dir string) (*cache, error) {
 	if dir == "" {
 		base, err := os.UserCacheDir()

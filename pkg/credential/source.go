@@ -312,7 +312,10 @@ func (s *Source) credential(e *entry) *Credential {
 }
 
 func earlier(a, b time.Time) time.Time {
-	return slices.MinFunc([]time.Time{a, b}, time.Time.Compare)
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // Caller returns the process that client-go runs in, so that no other one ever has its name, or

@@ -247,20 +247,22 @@ func restore[T any](found *T, want T) repair {
 func (w *worker) ensureBinding(ctx context.Context, role Role) (err error) {
 	rbac, want := w.Client.RbacV1(), w.roleBinding(role)
 	// The role that a binding refers to cannot be changed: one with another role is replaced.
-	mend := func(found *rbacv1.RoleBinding) (repair, error) {
-		if found.RoleRef != want.RoleRef {
-			return replace, nil
+	mend := func(subjects *[]rbacv1.Subject, to rbacv1.RoleRef) repair {
+		if to != want.RoleRef {
+			return replace
 		}
-		return restore(&found.Subjects, want.Subjects), nil
+		return restore(subjects, want.Subjects)
 	}
 	if role.OfCluster() {
 		want := (*rbacv1.ClusterRoleBinding)(want)
 		_, err = ensureOwned(ctx, w, rbac.ClusterRoleBindings(), want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
-			return mend((*rbacv1.RoleBinding)(found))
+			return mend(&found.Subjects, found.RoleRef), nil
 		})
 		return err
 	}
-	_, err = ensureOwned(ctx, w, rbac.RoleBindings(role.Namespace), want, mend)
+	_, err = ensureOwned(ctx, w, rbac.RoleBindings(role.Namespace), want, func(found *rbacv1.RoleBinding) (repair, error) {
+		return mend(&found.Subjects, found.RoleRef), nil
+	})
 	return err
 }
 

@@ -44,9 +44,9 @@ const (
 
 func (j *joiner) profileName() string { return j.Namespace + "/" + j.Name }
 
-// secretNames returns the names that the hub's Secret for a ClusterProfile may have, in
-// the namespace of clusterpass: the plain one, if it is not too long, and one with a hash for where the plain
-// one is another's. a-b/c and a/b-c share the plain one.
+// secretNames returns the names that the hub's Secret for a ClusterProfile may have, in the
+// namespace of clusterpass: the plain one, if it is not too long, and one with a hash for where the
+// plain one is another's. a-b/c and a/b-c share the plain one.
 func secretNames(namespace, name string) []string {
 	plain := "member-" + namespace + "-" + name
 	hashed := names.WithHash(plain, namespace, name)

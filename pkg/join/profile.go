@@ -99,7 +99,8 @@ func (j *joiner) unjoinHint() string {
 	return fmt.Sprintf("Remove it first: kubectl clusterpass unjoin %s -n %s", j.Name, j.Namespace)
 }
 
-// accessOf returns how a profile's access provider of ours leads to the cluster, nil if it has none.
+// accessOf returns how a profile's access provider of ours leads to the cluster, nil if it has
+// none.
 func accessOf(profile *inventoryv1alpha1.ClusterProfile) *clientcmdv1.Cluster {
 	for i := range profile.Status.AccessProviders {
 		if provider := &profile.Status.AccessProviders[i]; provider.Name == configv1alpha1.DefaultProviderName {

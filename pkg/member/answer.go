@@ -100,9 +100,9 @@ func IsTooLarge(err error) bool {
 func isPage(req *http.Request) bool { return strings.Contains(req.URL.RawQuery, pageParam) }
 
 // boundOf returns what an answer to req may have, in bytes, and what more says about the member.
-// Unless users choose what it has, as in the objects that requests name, and in lists, no API server
-// sends more, so it counts as no answer: a member that sends such answers again and again is not
-// contacted for a while, and costs nothing then. No request may cause that on a member that is
+// Unless users choose what it has, as in the objects that requests name, and in lists, no API
+// server sends more, so it counts as no answer: a member that sends such answers again and again is
+// not contacted for a while, and costs nothing then. No request may cause that on a member that is
 // honest, but has other limits than usual.
 func boundOf(req *http.Request) (limit int64, blame outcome) {
 	path := req.URL.Path

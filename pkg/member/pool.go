@@ -142,9 +142,9 @@ func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfi
 	return p.get(from, false)
 }
 
-// StoredWithLeaving is Cached and CachedLeaving with the Secret as the hub stores it, in one read. If
-// the profile gives no usable access, the error is a metav1.Status error, 503 with CauseNoAccess,
-// that says why. The existing client is then closed.
+// StoredWithLeaving is Cached and CachedLeaving with the Secret as the hub stores it, in one read.
+// If the profile gives no usable access, the error is a metav1.Status error, 503 with
+// CauseNoAccess, that says why. The existing client is then closed.
 func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, *Leaving, error) {
 	from, err := p.origin(profile, p.by(ctx, p.options.Stored))
 	var client *Client

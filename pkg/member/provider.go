@@ -130,8 +130,11 @@ func setProxy(config *rest.Config, proxyURL string) error {
 		return nil
 	}
 	proxy, err := endpoint.ParseProxy(proxyURL)
+	if err != nil {
+		return err
+	}
 	config.Proxy = http.ProxyURL(proxy)
-	return err
+	return nil
 }
 
 // DefaultConfig returns the configuration that is used without a file: it reads member kubeconfigs

@@ -216,8 +216,8 @@ func newSecretAccess(cluster *clientcmdapi.Cluster, ca []byte, user *clientcmdap
 	}}, nil
 }
 
-// checkCluster returns the CA of a kubeconfig's cluster, or what of the cluster is refused. Without a
-// CA the member is verified with those of the system, as kubectl does.
+// checkCluster returns the CA of a kubeconfig's cluster, or what of the cluster is refused. Without
+// a CA the member is verified with those of the system, as kubectl does.
 func checkCluster(cluster *clientcmdapi.Cluster) (ca []byte, err error) {
 	if _, err := endpoint.ParseServer(cluster.Server); err != nil {
 		return nil, err

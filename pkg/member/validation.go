@@ -99,8 +99,8 @@ func validateExec(provider *configv1alpha1.ExecProvider, path *field.Path) field
 	return errs
 }
 
-// validateServers returns the valid patterns, and the errors of the others. Where within is not nil,
-// a pattern must not allow more servers than one of these.
+// validateServers returns the valid patterns, never nil, and the errors of the others. Where within
+// is not nil, a pattern must not allow more servers than one of these.
 func validateServers(servers []string, within []endpoint.ServerPattern, path *field.Path) ([]endpoint.ServerPattern, field.ErrorList) {
 	patterns := []endpoint.ServerPattern{}
 	var errs field.ErrorList

@@ -188,8 +188,8 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 // withdrawn: it is not resurrected.
 func (t *task) recordEnsured(ctx context.Context, ready *grant.Ensured) (err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
-	// A grant that does not say where it is is here if its ServiceAccount was there already, or if it
-	// was never on any member. Any other may be on another cluster.
+	// A grant without a member's UID is on this member if its ServiceAccount was there already, or if
+	// it was never on any member. Any other may be on another cluster.
 	isHere := ready.AccountFound || t.stored.Status.ObservedGeneration == 0 || t.joined() != ""
 	err = t.amend(ctx, func(next *clusterpassv1alpha1.AuthTokenGrant) {
 		next.Status.ObservedGeneration = next.Generation

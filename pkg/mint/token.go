@@ -251,8 +251,7 @@ func kubeconfig(g *clusterpassv1alpha1.AuthTokenGrant, cluster clientcmdv1.Clust
 // auditAnnotations returns annotations for the hub's audit log. They name what was granted, and
 // link the event to events in the member's audit log by the credential ID.
 func auditAnnotations(g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken) map[string]string {
-	encoded, _ := json.Marshal(roleNames(g, grant.Roles(g.Spec.ClusterRoles, g.Spec.Roles))) // strings always encode
-	return map[string]string{
+	annotations := map[string]string{
 		"clusterpass.dev/cluster-profile":     grant.Cluster(g).String(),
 		"clusterpass.dev/cluster-profile-uid": string(g.Spec.ClusterProfile.UID),
 		"clusterpass.dev/service-account":     grant.Account(g).String(),
@@ -260,6 +259,9 @@ func auditAnnotations(g *clusterpassv1alpha1.AuthTokenGrant, token *issuedToken)
 		"clusterpass.dev/grant-uid":           string(g.UID),
 		"clusterpass.dev/credential-id":       token.credentialID,
 		"clusterpass.dev/expiration":          token.expires.UTC().Format(time.RFC3339),
-		"clusterpass.dev/roles":               string(encoded),
 	}
+	if encoded, err := json.Marshal(roleNames(g, grant.Roles(g.Spec.ClusterRoles, g.Spec.Roles))); err == nil {
+		annotations["clusterpass.dev/roles"] = string(encoded)
+	}
+	return annotations
 }
