@@ -178,3 +178,14 @@ func TestKeeper_EnsureOvertaken(t *testing.T) {
 		})
 	}
 }
+
+// Whoever is late does not end the tokens of a later generation, nor take back its rights.
+func TestKeeper_EnsureLate(t *testing.T) {
+	g, member, client := ensured(t)
+	g.Generation = 2
+	member.Ensure(t, "hub", g)
+	g.Generation = 1
+	_, err := (&grant.Keeper{HubID: "hub", Grant: g, Client: client, Clock: clock.RealClock{}}).Ensure(t.Context())
+	require.ErrorContains(t, err, "has been changed meanwhile")
+	assert.Empty(t, member.Writes())
+}
