@@ -120,7 +120,9 @@ func TestKeeper_AuditID(t *testing.T) {
 		"urn:uuid:" + id:       id,
 		"not-a-uuid-but-short": "",
 	} {
-		assert.Equal(t, want, (&Keeper{Grant: testGrant(), AuditID: given}).meta("", "x").Annotations[AnnotationAuditID], given)
+		got, annotated := (&Keeper{Grant: testGrant(), AuditID: given}).meta("", "x").Annotations[AnnotationAuditID]
+		assert.Equal(t, want, got, given)
+		assert.Equal(t, want != "", annotated, given)
 	}
 }
 

@@ -82,7 +82,7 @@ type objects[T metav1.Object] interface {
 	Delete(ctx context.Context, name string, opts metav1.DeleteOptions) error
 }
 
-// repair is what it takes to make an object as it should be.
+// repair is what it takes to make an object as it should be: the higher, the more.
 type repair int
 
 const (

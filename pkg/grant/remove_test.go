@@ -4,6 +4,7 @@
 package grant
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -11,8 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -56,4 +61,61 @@ func TestKeeper_Remove(t *testing.T) {
 			assert.Equal(t, test.account, len(accounts.Items) == 1)
 		})
 	}
+}
+
+// Of the objects of a grant, the account stays until nothing else is left.
+func TestKeeper_RemoveFailed(t *testing.T) {
+	g := testGrant()
+	secret := v1alpha1.MemberObject{Kind: kindSecret, Namespace: g.Spec.ServiceAccount.Namespace, Name: SecretName(g.UID)}
+	account := v1alpha1.MemberObject{Kind: kindServiceAccount, Namespace: secret.Namespace, Name: g.Spec.ServiceAccount.Name}
+	labels := map[string]string{LabelGrantUID: string(g.UID)}
+	client := fake.NewClientset(
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name, Labels: labels}},
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: account.Namespace, Name: account.Name, Labels: labels}},
+	)
+	failing := true
+	client.PrependReactor("delete", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return failing, nil, apierrors.NewForbidden(corev1.Resource("secrets"), secret.Name, errors.New("no"))
+	})
+	keeper := &Keeper{HubID: "hub", Grant: g, Client: client}
+	accounts := func() []corev1.ServiceAccount {
+		list, err := client.CoreV1().ServiceAccounts("").List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		return list.Items
+	}
+	err := keeper.Remove(t.Context(), []v1alpha1.MemberObject{account, secret})
+	require.ErrorContains(t, err, "removing Secret "+secret.Name)
+	assert.True(t, IsRefused(err))
+	assert.Len(t, accounts(), 1)
+	failing = false
+	require.NoError(t, keeper.Remove(t.Context(), []v1alpha1.MemberObject{account, secret}))
+	assert.Empty(t, accounts())
+}
+
+// An object that has taken the name of another one is not removed in its place.
+func TestRemoveExactly(t *testing.T) {
+	client := fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: SecretName("grant-1"), UID: "secret"}})
+	var removed []types.UID
+	client.PrependReactor("delete", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		options := action.(clienttesting.DeleteActionImpl).DeleteOptions
+		removed = append(removed, *options.Preconditions.UID)
+		return true, nil, apierrors.NewConflict(action.GetResource().GroupResource(), "", errors.New("the UID is another"))
+	})
+	for _, kinds := range removalOrder {
+		for _, kind := range kinds {
+			o := Object{MemberObject: v1alpha1.MemberObject{Kind: kind, Namespace: "default", Name: "x"}, UID: types.UID(kind), Grant: "grant-2"}
+			require.NoError(t, RemoveExactly(t.Context(), client, o), "it has been replaced")
+		}
+	}
+	assert.Equal(t, []types.UID{kindClusterRoleBinding, kindRoleBinding, kindSecret, kindClusterRole, kindRole, kindServiceAccount}, removed,
+		"and the Secret of another grant stays")
+
+	account := Object{MemberObject: v1alpha1.MemberObject{Kind: kindServiceAccount, Namespace: "default", Name: "x"}, UID: "account", Grant: "grant-1"}
+	client.PrependReactor("delete", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		removed = append(removed, *action.(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions.UID)
+		return true, nil, nil
+	})
+	removed = nil
+	require.NoError(t, RemoveExactly(t.Context(), client, account))
+	assert.Equal(t, []types.UID{"secret", "account"}, removed, "the tokens of an account end first")
 }

@@ -55,6 +55,9 @@ func TestController_Repair(t *testing.T) {
 		"a RoleBinding that is gone":        losing("RoleBinding"),
 		"a Role with more rights":           changing("Role", func(r *rbacv1.Role) { r.Rules[0].Verbs = []string{"*"} }),
 		"a ClusterRole with more rights":    changing("ClusterRole", func(r *rbacv1.ClusterRole) { r.Rules[0].Resources = []string{"*"} }),
+		"a ClusterRole of other roles' rules": changing("ClusterRole", func(r *rbacv1.ClusterRole) {
+			r.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{}}}
+		}),
 		"a binding of somebody else as well": changing("ClusterRoleBinding", func(b *rbacv1.ClusterRoleBinding) {
 			b.Subjects = append(b.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"})
 		}),
