@@ -111,7 +111,7 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 	}
 	// Whoever removes the member waits only for the grants that exist when it lists them. So create
 	// none after that.
-	if err := checkNotLeaving(t.profile.Name, t.Members.CachedLeaving(t.profile)); err != nil {
+	if err := checkNotLeaving(t.profile.Name, t.Members.CachedLeaving(t.reached())); err != nil {
 		return nil, err
 	}
 	created, err := t.Grants.Create(ctx, t.want)

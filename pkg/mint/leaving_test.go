@@ -26,6 +26,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/cache"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
 
@@ -204,6 +205,22 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 			assert.Equal(t, test.change != nil && test.readError == nil, apierrors.HasStatusCause(err, member.CauseLeaving))
 		})
 	}
+}
+
+// The mark is read in the Secret of the client, which may be newer than that of the cached profile.
+func TestTask_Reached(t *testing.T) {
+	secret := memberSecret("default/bravelion")
+	secret.Data["kubeconfig"] = newEmptyMember(t).kubeconfig(t)
+	hub := &laggingHub{cached: profileWith("1", secretAccess), cachedSecret: secret}
+	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: hub})
+	require.NoError(t, err)
+	client, err := pool.Cached(t.Context(), hub.cached)
+	require.NoError(t, err)
+	before := hub.cached.DeepCopy()
+	before.Status.AccessProviders[0].Cluster.Extensions = nil
+	reached := (&task{target: &target{profile: before, client: client}}).reached()
+	assert.Equal(t, hub.cached.Status.AccessProviders, reached.Status.AccessProviders)
+	assert.Equal(t, cache.MetaObjectToName(hub.cached), cache.MetaObjectToName(reached))
 }
 
 func asSecret(*corev1.Secret) {}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -185,7 +186,7 @@ func (t *task) checkStays(ctx context.Context) error {
 	}
 	reading, cancel := context.WithTimeoutCause(ctx, confirmTimeout, fmt.Errorf("it was not read within %s", confirmTimeout))
 	defer cancel()
-	leaving, err := t.Members.LiveLeaving(reading, t.profile)
+	leaving, err := t.Members.LiveLeaving(reading, t.reached())
 	if err == nil {
 		err = checkNotLeaving(t.profile.Name, leaving)
 	} else if _, ours := errors.AsType[*apierrors.StatusError](err); !ours {
@@ -196,6 +197,15 @@ func (t *task) checkStays(ctx context.Context) error {
 		t.undo(ctx)
 	}
 	return err
+}
+
+// reached returns the ClusterProfile with the one access provider that the client was made from.
+// The mark is in the Secret that this names: a cached profile may name an earlier one.
+func (t *task) reached() *inventoryv1alpha1.ClusterProfile {
+	return &inventoryv1alpha1.ClusterProfile{
+		ObjectMeta: metav1.ObjectMeta{Namespace: t.profile.Namespace, Name: t.profile.Name, UID: t.profile.UID},
+		Status:     inventoryv1alpha1.ClusterProfileStatus{AccessProviders: []inventoryv1alpha1.AccessProvider{t.client.Provider()}},
+	}
 }
 
 func (t *task) ensure(ctx context.Context) (ready *grant.Ensured, err error) {
