@@ -27,7 +27,7 @@ import (
 // it; nil if the set has no consumer. If a set keeps no credentials, and its author may not select,
 // or it selects too many, its consumer keeps its configuration.
 func (c *Controller) syncConsumer(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected *chosen,
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected *selection,
 ) (*metav1.Condition, error) {
 	was := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.MultiKueueReady)
 	if selected.refused != "" && !credentialset.KeepsCredentials(set) {
@@ -50,7 +50,7 @@ func (c *Controller) syncConsumer(
 // workers returns the selected clusters that Kueue can reach: those whose Secret exists. They are
 // in the order of the set's names or decisions, else by name.
 func (c *Controller) workers(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection,
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, clusters profilesByName,
 ) (workers []multikueue.Worker, err error) {
 	names := set.Spec.Clusters.Names
 	if set.Spec.Clusters.DecisionKey != "" {
@@ -59,10 +59,10 @@ func (c *Controller) workers(
 		}
 	}
 	if len(names) == 0 || set.Spec.Consumer.MultiKueue.Order == v1alpha1.MultiKueueOrderName {
-		names = slices.Sorted(maps.Keys(selected))
+		names = slices.Sorted(maps.Keys(clusters))
 	}
 	for _, name := range names {
-		if selected[name] == nil {
+		if clusters[name] == nil {
 			continue
 		}
 		worker := multikueue.Worker{Name: name}

@@ -168,7 +168,7 @@ func New(o Options) (*Controller, error) {
 		grants:     o.Grants.Lister(),
 		placements: o.Placements.Lister(),
 		profiles:   o.Profiles.Lister(),
-		limits:     limiter{most: o.MaxCredentials, selected: map[string]map[types.UID]int{}},
+		limits:     limiter{max: o.MaxCredentials, counts: map[string]map[types.UID]int{}},
 		records:    map[types.UID]map[string]*record{},
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
 		setQueue: loop.NewOrderedQueue("credentialset", o.Clock,
@@ -227,7 +227,7 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 			return 0, c.updateBlocked(ctx, set, err)
 		}
 	}
-	selected, err := c.selected(ctx, set)
+	selected, err := c.selectClusters(ctx, set)
 	if err != nil {
 		return 0, err
 	}
@@ -250,9 +250,9 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 }
 
 // enqueueUnknown enqueues the credentials without a state, and returns whether there are any.
-func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, selected selection) bool {
+func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, clusters profilesByName) bool {
 	waiting := false
-	for cluster := range selected {
+	for cluster := range clusters {
 		if !c.knows(set, cluster) {
 			waiting = true
 			c.credentialQueue.Add(credentialKey{cache.MetaObjectToName(set), cluster})

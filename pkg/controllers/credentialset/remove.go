@@ -32,19 +32,20 @@ var clusterProfiles = inventoryv1alpha1.GroupVersion.WithResource("clusterprofil
 // more. Somebody may have changed them, and the controller of Placements writes them again.
 const decisionGrace = time.Minute
 
-// prune deletes what set has for clusters that it does not select any more: first the Secret, so
-// nobody begins to use it, then the grants, which ends its tokens. It returns after how long to do
-// so for the first of those that are kept for now, zero if there are none.
-func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected selection) (time.Duration, error) {
-	c.markSelected(set, selected)
-	all, err := c.leftovers(set, selected)
+// prune deletes what set has for clusters other than those that it selects now: first the Secret,
+// so nobody begins to use it, then the grants, whose tokens pkg/controllers/revocation ends. It
+// returns after how long to do so for the first of those that are kept for now, zero if there are
+// none.
+func (c *Controller) prune(ctx context.Context, set *v1alpha1.ClusterCredentialSet, clusters profilesByName) (time.Duration, error) {
+	c.markSelected(set, clusters)
+	all, err := c.leftovers(set, clusters)
 	if err != nil {
 		return 0, err
 	}
 	var errs []error
 	var again time.Duration
 	for cluster, of := range all {
-		after, err := c.remove(ctx, set, cluster, of, selected[cluster] == nil)
+		after, err := c.remove(ctx, set, cluster, of, clusters[cluster] == nil)
 		if after > 0 && (again == 0 || after < again) {
 			again = after
 		}
@@ -59,9 +60,9 @@ type leftover struct {
 	grants  []*v1alpha1.AuthTokenGrant
 }
 
-// leftovers returns what set has for clusters that are not selected, by their names, and its grants
-// for clusters that were replaced under their names.
-func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected selection) (map[string]leftover, error) {
+// leftovers returns what set has for clusters other than the selected ones, by their names, and its
+// grants for clusters that were replaced under their names.
+func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, clusters profilesByName) (map[string]leftover, error) {
 	secrets, err := c.cachedSecrets(set, credentialset.Selector(set))
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 	}
 	all := map[string]leftover{}
 	for _, secret := range secrets {
-		if cluster := secret.Annotations[annotationCluster]; selected[cluster] == nil {
+		if cluster := secret.Annotations[annotationCluster]; clusters[cluster] == nil {
 			of := all[cluster]
 			of.secrets = append(of.secrets, secret)
 			all[cluster] = of
@@ -80,7 +81,7 @@ func (c *Controller) leftovers(set *v1alpha1.ClusterCredentialSet, selected sele
 	}
 	for _, g := range grants {
 		ref := g.Spec.ClusterProfile
-		if profile := selected[ref.Name]; profile == nil || profile.UID != ref.UID {
+		if profile := clusters[ref.Name]; profile == nil || profile.UID != ref.UID {
 			of := all[ref.Name]
 			of.grants = append(of.grants, g)
 			all[ref.Name] = of
@@ -118,10 +119,10 @@ func deleteAll[T any](ctx context.Context, objects []T, remove func(ctx context.
 }
 
 // markSelected ends the grace of the clusters that set selects: decisions name them again.
-func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, selected selection) {
+func (c *Controller) markSelected(set *v1alpha1.ClusterCredentialSet, clusters profilesByName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for cluster := range selected {
+	for cluster := range clusters {
 		if r := c.records[set.UID][cluster]; r != nil {
 			r.deselected = time.Time{}
 		}

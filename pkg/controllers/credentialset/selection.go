@@ -28,12 +28,12 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// selection are the selected ClusterProfiles by name. None of them is being deleted.
-type selection map[string]*inventoryv1alpha1.ClusterProfile
+// profilesByName are ClusterProfiles by name. None of them is being deleted.
+type profilesByName map[string]*inventoryv1alpha1.ClusterProfile
 
-// chosen is what a set selects now.
-type chosen struct {
-	clusters selection
+// selection is what a set selects now.
+type selection struct {
+	clusters profilesByName
 	// missing are the names of spec.clusters.names for which there is no ClusterProfile.
 	missing []string
 	// ignored says by name why PlacementDecisions with the set's decision-key do not count.
@@ -47,13 +47,13 @@ type chosen struct {
 	reason string
 }
 
-// selected returns what set selects now.
-func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (*chosen, error) {
+// selectClusters returns what set selects now.
+func (c *Controller) selectClusters(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (*selection, error) {
 	refused, err := c.authorRefused(ctx, set)
 	if err != nil {
 		return nil, err
 	}
-	selected := &chosen{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
+	selected := &selection{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
 	if refused == "" {
 		if selected.clusters, err = c.matching(ctx, set); err != nil {
 			return nil, err
@@ -84,8 +84,8 @@ func (c *Controller) selected(ctx context.Context, set *v1alpha1.ClusterCredenti
 	return selected, nil
 }
 
-// selectedOne returns a ClusterProfile if set selects it now, else nil.
-func (c *Controller) selectedOne(
+// selectCluster returns a ClusterProfile if set selects it now, else nil.
+func (c *Controller) selectCluster(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, cluster string,
 ) (*inventoryv1alpha1.ClusterProfile, error) {
 	refused, err := c.authorRefused(ctx, set)
@@ -125,8 +125,8 @@ func (c *Controller) profile(set *v1alpha1.ClusterCredentialSet, name string) (*
 
 // granted returns the clusters that set has a grant for, whatever it selects: no selector is
 // applied to what its author may not see. Only the server makes grants; a Secret may be anybody's.
-func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, error) {
-	found := selection{}
+func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (profilesByName, error) {
+	found := profilesByName{}
 	if !credentialset.KeepsCredentials(set) {
 		return found, nil
 	}
@@ -148,13 +148,13 @@ func (c *Controller) granted(set *v1alpha1.ClusterCredentialSet) (selection, err
 
 // matching returns the clusters that the spec of set selects. Only a set that selects by labels
 // alone looks at all clusters of the namespace, which may be many more than it selects.
-func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (selection, error) {
+func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredentialSet) (profilesByName, error) {
 	clusters := &set.Spec.Clusters
 	bound, err := boundOf(clusters)
 	if err != nil {
 		return nil, err
 	}
-	found := selection{}
+	found := profilesByName{}
 	if clusters.LabelSelector != nil && clusters.DecisionKey == "" {
 		all, err := c.profiles.ClusterProfiles(credentialset.ProfileNamespace(set)).List(labels.Everything())
 		for _, profile := range all {
@@ -269,13 +269,13 @@ func (c *Controller) doubts(slice *inventoryv1alpha1.PlacementDecision, writers 
 // limiter bounds how many credentials all sets of one namespace select together. Each credential
 // takes memory in the controller, even if it cannot be issued.
 type limiter struct {
-	// most is the limit. Zero means no limit.
-	most int
+	// max is the limit. Zero means no limit.
+	max int
 
 	mu sync.Mutex
-	// selected has the number of credentials of each set within the limit, by namespace and by UID of
+	// counts has the number of credentials of each set within the limit, by namespace and by UID of
 	// the set.
-	selected map[string]map[types.UID]int
+	counts map[string]map[types.UID]int
 }
 
 // reserve counts the clusters that set selects. It returns why the set exceeds the limit, or "" if
@@ -287,19 +287,19 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 	if !credentialset.KeepsCredentials(set) {
 		clusters = 0
 	}
-	of := l.selected[set.Namespace]
+	of := l.counts[set.Namespace]
 	if of == nil {
 		of = map[types.UID]int{}
-		l.selected[set.Namespace] = of
+		l.counts[set.Namespace] = of
 	}
 	delete(of, set.UID)
 	others := 0
 	for _, n := range of {
 		others += n
 	}
-	if l.most > 0 && clusters > 0 && others+clusters > l.most {
+	if l.max > 0 && clusters > 0 && others+clusters > l.max {
 		return fmt.Sprintf("it selects %d clusters and the other sets of the namespace %d, "+
-			"of at most %d together (--max-credentials-per-namespace of clusterpass-controller-manager)", clusters, others, l.most)
+			"of at most %d together (--max-credentials-per-namespace of clusterpass-controller-manager)", clusters, others, l.max)
 	}
 	of[set.UID] = clusters
 	return ""
@@ -310,7 +310,7 @@ func (l *limiter) reserve(set *v1alpha1.ClusterCredentialSet, clusters int) stri
 func (l *limiter) isWithin(set *v1alpha1.ClusterCredentialSet) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, within := l.selected[set.Namespace][set.UID]
+	_, within := l.counts[set.Namespace][set.UID]
 	return within
 }
 
@@ -318,7 +318,7 @@ func (l *limiter) isWithin(set *v1alpha1.ClusterCredentialSet) bool {
 func (l *limiter) drop(set *v1alpha1.ClusterCredentialSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if delete(l.selected[set.Namespace], set.UID); len(l.selected[set.Namespace]) == 0 {
-		delete(l.selected, set.Namespace)
+	if delete(l.counts[set.Namespace], set.UID); len(l.counts[set.Namespace]) == 0 {
+		delete(l.counts, set.Namespace)
 	}
 }

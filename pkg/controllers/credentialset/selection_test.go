@@ -102,7 +102,7 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 		placements: listers.NewPlacementLister(h.placementsThere),
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
 		records:    map[types.UID]map[string]*record{},
-		limits:     limiter{selected: map[string]map[types.UID]int{}},
+		limits:     limiter{counts: map[string]map[types.UID]int{}},
 	}
 	h.addCredentialQueue()
 	t.Cleanup(h.credentialQueue.ShutDown)
@@ -164,7 +164,7 @@ func TestController_Matching(t *testing.T) {
 			assert.Equal(t, test.want, slices.Sorted(maps.Keys(found)))
 			require.Empty(t, h.limits.reserve(set, len(found)))
 			for _, cluster := range []string{"bravelion", "smartfish", "gone"} {
-				one, err := h.selectedOne(t.Context(), set, cluster)
+				one, err := h.selectCluster(t.Context(), set, cluster)
 				require.NoError(t, err)
 				assert.Equal(t, found[cluster], one, "alone: %s", cluster)
 			}
@@ -224,11 +224,11 @@ func TestController_SelectedForbidden(t *testing.T) {
 		require.NoError(t, h.grantsThere.Add(g))
 	}
 	selected := func(set *v1alpha1.ClusterCredentialSet) []string {
-		is, err := h.selected(t.Context(), set)
+		is, err := h.selectClusters(t.Context(), set)
 		require.NoError(t, err)
 		assert.NotEmpty(t, is.refused)
 		for _, cluster := range []string{"bravelion", "smartfish"} {
-			one, err := h.selectedOne(t.Context(), set, cluster)
+			one, err := h.selectCluster(t.Context(), set, cluster)
 			require.NoError(t, err)
 			assert.Equal(t, is.clusters[cluster], one, "alone: %s", cluster)
 		}
@@ -242,7 +242,7 @@ func TestController_SelectedForbidden(t *testing.T) {
 	assert.Equal(t, []string{"bravelion"}, selected(setOf(v1alpha1.ClusterSelection{Names: []string{"smartfish"}})), "whatever it selects now")
 	keepsNone := setOf(all)
 	keepsNone.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
-	is, err := h.selected(t.Context(), keepsNone)
+	is, err := h.selectClusters(t.Context(), keepsNone)
 	require.NoError(t, err)
 	assert.Empty(t, is.clusters, "a set that keeps no credentials has nothing")
 	assert.NotEmpty(t, is.refused)
@@ -313,7 +313,7 @@ func TestController_Grace(t *testing.T) {
 		assert.Zero(t, grace(byDecision, profile))
 	})
 	t.Run("one that they have named in between, for a minute from then on", func(t *testing.T) {
-		h.markSelected(setOf(byDecision), selection{"bravelion": profile})
+		h.markSelected(setOf(byDecision), profilesByName{"bravelion": profile})
 		assert.Equal(t, decisionGrace, grace(byDecision, profile))
 	})
 	t.Run("what a set itself leaves out goes at once", func(t *testing.T) {
@@ -536,14 +536,14 @@ func TestController_SyncSetRefused(t *testing.T) {
 func TestController_TellReady(t *testing.T) {
 	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
 	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
-	updateStatus := func(set *v1alpha1.ClusterCredentialSet, chosen *chosen) *metav1.Condition {
-		setReady(set, ready, chosen)
+	updateStatus := func(set *v1alpha1.ClusterCredentialSet, selected *selection) *metav1.Condition {
+		setReady(set, ready, selected)
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
 	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
 		h := newHub(t, decided("b", "mallory", "smartfish"))
 		h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
-		selected, err := h.selected(t.Context(), setOf(byDecision))
+		selected, err := h.selectClusters(t.Context(), setOf(byDecision))
 		require.NoError(t, err)
 		selected.leaving = []string{"smartfish"}
 		is := updateStatus(setOf(byDecision), selected)
@@ -552,7 +552,7 @@ func TestController_TellReady(t *testing.T) {
 	})
 	t.Run("names that are no ClusterProfile's are in the message", func(t *testing.T) {
 		h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"bravelion", "bravelino"}})
-		selected, err := h.selected(t.Context(), set)
+		selected, err := h.selectClusters(t.Context(), set)
 		require.NoError(t, err)
 		is := updateStatus(set, selected)
 		assert.Equal(t, "each selected cluster has a credential; there is no ClusterProfile bravelino", is.Message)
@@ -560,14 +560,14 @@ func TestController_TellReady(t *testing.T) {
 	t.Run("of the credentials from before, the set goes on telling", func(t *testing.T) {
 		set := setOf(byDecision)
 		set.Status.Selected = 1
-		is := updateStatus(set, &chosen{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
+		is := updateStatus(set, &selection{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
 		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))
-		selected, err := h.selected(t.Context(), setOf(byDecision))
+		selected, err := h.selectClusters(t.Context(), setOf(byDecision))
 		require.NoError(t, err)
 		is := updateStatus(setOf(byDecision), selected)
 		assert.Contains(t, is.Message, "each selected cluster has a credential; PlacementDecisions with this decision-key that do not count")
@@ -595,7 +595,7 @@ func TestController_TellWriters(t *testing.T) {
 
 func TestController_MaxCredentials(t *testing.T) {
 	h := newHub(t)
-	h.limits.most = 3
+	h.limits.max = 3
 	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
 	named := func(namespace, name string) *v1alpha1.ClusterCredentialSet {
 		set := setOf(all)
@@ -603,9 +603,9 @@ func TestController_MaxCredentials(t *testing.T) {
 		return set
 	}
 	selected := func(set *v1alpha1.ClusterCredentialSet) (int, string) {
-		is, err := h.selected(t.Context(), set)
+		is, err := h.selectClusters(t.Context(), set)
 		require.NoError(t, err)
-		one, err := h.selectedOne(t.Context(), set, "bravelion")
+		one, err := h.selectCluster(t.Context(), set, "bravelion")
 		require.NoError(t, err)
 		assert.Equal(t, is.clusters["bravelion"], one, "alone")
 		if is.refused != "" {
@@ -628,7 +628,7 @@ func TestController_MaxCredentials(t *testing.T) {
 	assert.Equal(t, 2, n, "a set that is gone makes room: %s", refused)
 
 	t.Run("a set that is not counted yet gets no new credential", func(t *testing.T) {
-		one, err := h.selectedOne(t.Context(), named("team", "started"), "bravelion")
+		one, err := h.selectCluster(t.Context(), named("team", "started"), "bravelion")
 		require.NoError(t, err)
 		assert.Nil(t, one)
 	})

@@ -29,7 +29,7 @@ const maxWriter = 100
 // updateStatus writes the status of a set, with the condition of its consumer if it has one, if
 // that changes it.
 func (c *Controller) updateStatus(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected *chosen, consumer *metav1.Condition,
+	ctx context.Context, set *v1alpha1.ClusterCredentialSet, selected *selection, consumer *metav1.Condition,
 ) error {
 	next := set.DeepCopy()
 	status := &next.Status
@@ -70,11 +70,11 @@ func (c *Controller) updateStatus(
 // ready first, then those that were not renewed, then the others; each by name. It also returns
 // when the first of them is due, nil if that is not known of any.
 func (c *Controller) credentials(
-	set *v1alpha1.ClusterCredentialSet, selected selection,
+	set *v1alpha1.ClusterCredentialSet, clusters profilesByName,
 ) (credentials []v1alpha1.CredentialStatus, rotation *metav1.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for cluster := range selected {
+	for cluster := range clusters {
 		known := c.record(set, cluster).state
 		credentials = append(credentials, known.CredentialStatus)
 		if !known.due.IsZero() && (rotation == nil || known.due.Before(rotation.Time)) {
@@ -121,7 +121,7 @@ func condition(set *v1alpha1.ClusterCredentialSet, first string) metav1.Conditio
 
 // setReady sets the condition Ready in the status of a set, and adds to its message what else there
 // is to say of the selection.
-func setReady(set *v1alpha1.ClusterCredentialSet, ready metav1.Condition, selected *chosen) {
+func setReady(set *v1alpha1.ClusterCredentialSet, ready metav1.Condition, selected *selection) {
 	if len(selected.leaving) > 0 {
 		ready.Message += "; not selected, as `kubectl clusterpass unjoin` is removing them from the hub: " +
 			words.Some(selected.leaving, ", ", maxLetGo)

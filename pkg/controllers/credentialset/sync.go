@@ -31,7 +31,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 	if err != nil || set.DeletionTimestamp != nil {
 		return 0, nil //nolint:nilerr // What is gone has no credentials.
 	}
-	profile, err := c.selectedOne(ctx, set, key.cluster)
+	profile, err := c.selectCluster(ctx, set, key.cluster)
 	if err != nil {
 		return 0, err
 	}
