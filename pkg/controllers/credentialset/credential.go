@@ -30,11 +30,11 @@ const (
 	annotationExpires = annotationPrefix + "expires-at"
 	// annotationGrant names the AuthTokenGrant in the set's namespace.
 	annotationGrant = annotationPrefix + "grant"
-	// annotationFor is a digest of all that the credential was made for: its rights, and what the
-	// Secret is to say.
-	annotationFor = annotationPrefix + "for"
-	// annotationRights is a digest of the inputs of the token. The format of the Secret is not one.
-	annotationRights = annotationPrefix + "rights"
+	// annotationSecretInputs is a digest of the inputs of the Secret: those of the token, and the form
+	// of the Secret. See secretInputs.
+	annotationSecretInputs = annotationPrefix + "for"
+	// annotationTokenInputs is a digest of the inputs of the token. See tokenInputs.
+	annotationTokenInputs = annotationPrefix + "rights"
 	// annotationContent is a digest of the data that was written.
 	annotationContent = annotationPrefix + "content"
 	// annotationKeys says which keys the controller has written. All other keys belong to others.
@@ -66,8 +66,8 @@ const (
 )
 
 const (
-	// spread is the part of the time until its renewal by which a credential may be renewed earlier.
-	spread = 0.1
+	// jitter is the part of the time until its renewal by which a credential may be renewed earlier.
+	jitter = 0.1
 	// grantLag is how much later than a token its grant may be in the cache, and writeLag how much
 	// later a Secret that was written.
 	grantLag = 5 * time.Second
@@ -100,9 +100,9 @@ func digest(of any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// purpose is a digest of what the credential is made for: if it changes, the Secret is written
-// again.
-func (w *wanted) purpose() string {
+// secretInputs is a digest of the inputs of the Secret: those of the token, and the form of the
+// Secret. If it changes, the Secret is written again.
+func (w *wanted) secretInputs() string {
 	spec := &w.set.Spec
 	parts := []any{spec.Template, spec.Secret, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders}
 	if spec.Secret.ArgoCD != nil {
@@ -111,8 +111,9 @@ func (w *wanted) purpose() string {
 	return digest(parts)
 }
 
-// rights is a digest of what the token is made for: if it changes, a new token is needed.
-func (w *wanted) rights() string {
+// tokenInputs is a digest of the inputs of the token: what is requested, and the cluster. If it
+// changes, a new token is needed.
+func (w *wanted) tokenInputs() string {
 	spec := &w.set.Spec
 	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders})
 }
@@ -135,9 +136,11 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 	}
 	annotations := secret.Annotations
 	issued, expires := times(secret)
+	secretChanged := annotations[annotationSecretInputs] != w.secretInputs()
+	// Earlier releases wrote no token inputs. Such a token is kept until secretInputs changes.
+	tokenChanged := secretChanged && annotations[annotationTokenInputs] != w.tokenInputs()
 	switch {
-	// If the rights are the same, the token is kept: see the last case.
-	case annotations[annotationFor] != w.purpose() && annotations[annotationRights] != w.rights():
+	case tokenChanged:
 		return time.Time{}, mint, "the request has changed"
 	case annotations[annotationRotate] != w.set.Annotations[v1alpha1.AnnotationRotate]:
 		return issued.Add(rotatePause), mint, "a rotation was requested"
@@ -145,11 +148,11 @@ func (w *wanted) due(secret *corev1.Secret, grants func(name string) bool) (time
 		return time.Time{}, repair, "the Secret was changed"
 	case !grants(annotations[annotationGrant]):
 		return issued.Add(grantLag), replace, "the grant is revoked"
-	case annotations[annotationFor] != w.purpose():
+	case secretChanged:
 		return time.Time{}, repair, "the contents of the Secret are to change"
 	}
 	part := float64(ptr.Deref(w.set.Spec.Rotation.RefreshAtPercent, v1alpha1.DefaultRefreshAtPercent))
-	part *= (1 - spread*loop.Phase(w.set.UID+w.profile.UID)) / 100
+	part *= (1 - jitter*loop.Phase(w.set.UID+w.profile.UID)) / 100
 	return issued.Add(time.Duration(part * float64(expires.Sub(issued)))), mint, "it is due"
 }
 

@@ -80,7 +80,7 @@ func TestWanted_Due(t *testing.T) {
 		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, "the contents of the Secret are to change", false, repair},
 		"at once for another format of a release that did not note what the token is for": {func(w *wanted, s *corev1.Secret) {
 			w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
-			delete(s.Annotations, annotationRights)
+			delete(s.Annotations, annotationTokenInputs)
 		}, "the request has changed", false, mint},
 		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "the request has changed", false, mint},
 		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {

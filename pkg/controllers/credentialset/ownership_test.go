@@ -105,7 +105,7 @@ func TestMerge_EarlierRelease(t *testing.T) {
 	old.Annotations = map[string]string{
 		annotationCluster: "bravelion", annotationClusterUID: "uid-1", annotationGrant: "a-grant",
 		annotationIssued: "2026-05-04T12:00:00Z", annotationExpires: "2026-05-04T13:00:00Z",
-		annotationFor: "336d8f48121d8a73e8430894750cb4c1", annotationContent: "47cee5deb908943d93de721f533674ab",
+		annotationSecretInputs: "336d8f48121d8a73e8430894750cb4c1", annotationContent: "47cee5deb908943d93de721f533674ab",
 	}
 	old.Annotations["note"] = "of somebody else"
 	old.Labels["team"], old.Data["project"] = "a", []byte("infra")

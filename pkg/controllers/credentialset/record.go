@@ -92,13 +92,13 @@ func ready(secret *corev1.Secret, set *v1alpha1.ClusterCredentialSet, due time.T
 }
 
 // failed is the state of a credential that could not be made or renewed. It is still ready if the
-// Secret has one for the same purpose that is neither expired nor revoked.
+// Secret has one with the same inputs that is neither expired nor revoked.
 func (c *Controller) failed(secret *corev1.Secret, want *wanted, err error) state {
 	s := state{v1alpha1.CredentialStatus{
 		UID: want.profile.UID, SecretName: want.name().Name,
 		Reason: cmp.Or(string(apierrors.ReasonForError(err)), "Failed"), Message: words.Message(err.Error()),
 	}, want.set.Generation, time.Time{}}
-	if secret == nil || !credentialset.Owns(want.set, secret) || secret.Annotations[annotationFor] != want.purpose() {
+	if secret == nil || !credentialset.Owns(want.set, secret) || secret.Annotations[annotationSecretInputs] != want.secretInputs() {
 		return s
 	}
 	_, expires := times(secret)

@@ -195,15 +195,15 @@ func (w *wanted) secret(answer *multiclusterv1alpha1.AuthTokenRequest, issued ti
 		return nil, err
 	}
 	annotations := labels.Merge(spec.Annotations, labels.Set{
-		annotationCluster:    w.profile.Name,
-		annotationClusterUID: string(w.profile.UID),
-		annotationIssued:     issued.UTC().Format(time.RFC3339),
-		annotationExpires:    answer.Status.ExpirationTimestamp.UTC().Format(time.RFC3339),
-		annotationGrant:      answer.Status.GrantName,
-		annotationFor:        w.purpose(),
-		annotationRights:     w.rights(),
-		annotationContent:    digest(rendered.Data),
-		annotationToken:      digest(answer.Status.Token),
+		annotationCluster:      w.profile.Name,
+		annotationClusterUID:   string(w.profile.UID),
+		annotationIssued:       issued.UTC().Format(time.RFC3339),
+		annotationExpires:      answer.Status.ExpirationTimestamp.UTC().Format(time.RFC3339),
+		annotationGrant:        answer.Status.GrantName,
+		annotationSecretInputs: w.secretInputs(),
+		annotationTokenInputs:  w.tokenInputs(),
+		annotationContent:      digest(rendered.Data),
+		annotationToken:        digest(answer.Status.Token),
 	})
 	if value := w.set.Annotations[v1alpha1.AnnotationRotate]; value != "" {
 		annotations[annotationRotate] = value
