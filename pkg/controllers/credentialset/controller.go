@@ -20,11 +20,13 @@
 //	  refused            -> again, up to every 30 minutes, and when the set changes
 //	not selected         -> kept for a grace if decisions select; then the Secret is deleted, then the grants
 //
-// The files follow these: selection.go says what is selected, credential.go what is due, and
-// sync.go does it, by a Secret that secrets.go makes and writes, with what ownership.go leaves to
-// others in it. remove.go removes. record.go has what is remembered of a credential. Of a set as a
-// whole are its status (status.go), its author (author.go), and what its consumer needs
-// (consumer.go).
+// The files follow these: events.go enqueues sets and credentials when an object changes,
+// selection.go says what is selected, credential.go what is due, and sync.go does it, by a Secret
+// that secrets.go makes and writes, with what ownership.go leaves to others in it. The write of a
+// Secret is an event too: it enqueues the credential again, to wait for its renewal. remove.go
+// deletes Secrets and grants; pkg/controllers/revocation ends the tokens of a deleted grant.
+// record.go has what is remembered of a credential. Of a set as a whole are its status (status.go),
+// its author (author.go), and what its consumer needs (consumer.go).
 package credentialset
 
 import (
@@ -43,7 +45,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
@@ -67,12 +68,12 @@ const (
 	setWorkers = 2
 	// statusDelay gathers changes in one set before its status is written.
 	statusDelay = 500 * time.Millisecond
-	// leastBackoff and mostBackoff are when to try again after a failure.
-	leastBackoff = time.Second
-	mostBackoff  = time.Minute
-	// mostRefusedBackoff is the one after a refusal, which only a change of rights ends. A change of
+	// minBackoff and maxBackoff bound after how long to try again after a failure.
+	minBackoff = time.Second
+	maxBackoff = time.Minute
+	// maxRefusedBackoff is maxBackoff after a refusal, which only a change of rights ends. A change of
 	// the set is tried at once.
-	mostRefusedBackoff = 30 * time.Minute
+	maxRefusedBackoff = 30 * time.Minute
 )
 
 // Members knows the member clusters.
@@ -172,7 +173,7 @@ func New(o Options) (*Controller, error) {
 		records:    map[types.UID]map[string]*record{},
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
 		setQueue: loop.NewOrderedQueue("credentialset", o.Clock,
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](minBackoff, maxBackoff),
 			loop.NewTurns(func(set cache.ObjectName) string { return set.Namespace })),
 	}
 	c.addCredentialQueue()
@@ -186,8 +187,8 @@ func New(o Options) (*Controller, error) {
 // after all others: sets that cannot get a token must not delay renewals. Namespaces take turns,
 // and so do the sets of each namespace.
 func (c *Controller) addCredentialQueue() {
-	c.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostRefusedBackoff)
-	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](leastBackoff, mostBackoff)
+	c.refusals = workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](minBackoff, maxRefusedBackoff)
+	failures := workqueue.NewTypedItemExponentialFailureRateLimiter[credentialKey](minBackoff, maxBackoff)
 	failing := func(key credentialKey) bool {
 		return failures.NumRequeues(key) > 0 || c.refusals.NumRequeues(key) > 0
 	}
@@ -198,21 +199,23 @@ func (c *Controller) addCredentialQueue() {
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	// Requests and answers hold tokens: they are not logged.
-	ctx = member.Quiet(klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "credentialset")))
+	ctx, ok := loop.Begin(member.Quiet(ctx), "credentialset", c.synced...)
+	if !ok {
+		return
+	}
 	c.secrets = c.newSecrets(ctx)
 	c.decisions = newDecisions(ctx, c.Decisions, loop.Always(loop.Typed(c.decisionsChanged)))
 	c.kueue = multikueue.New(ctx, c.Hub, c.Objects, c.consumerChanged)
-	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
-		return
-	}
 	var running sync.WaitGroup
 	running.Go(func() { loop.Run(ctx, c.setQueue, setWorkers, "set", c.syncSet) })
 	running.Go(func() { loop.Run(ctx, c.credentialQueue, c.Workers, "credential", c.syncCredential) })
 	running.Wait()
 }
 
-// syncSet compares a set with its clusters: it enqueues the credentials of those that are selected,
-// and removes those of others. Of a set that keeps no credentials, it syncs the consumer alone.
+// syncSet compares a set with its clusters. It configures the consumer, removes what the set has for
+// clusters that are not selected, and enqueues the credentials of selected clusters that have no
+// state of this generation. If there are none of these, it writes the status. All other credentials
+// are enqueued by events. Of a set that keeps no credentials, it removes and enqueues none.
 func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -249,7 +252,8 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, selected, consumer))
 }
 
-// enqueueUnknown enqueues the credentials without a state, and returns whether there are any.
+// enqueueUnknown enqueues the credentials without a state of this generation of the set, and returns
+// whether there are any.
 func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, clusters profilesByName) bool {
 	waiting := false
 	for cluster := range clusters {

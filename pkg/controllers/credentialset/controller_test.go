@@ -120,7 +120,7 @@ func TestController_RefusedAuthorBackoff(t *testing.T) {
 		passed, last = passed+again, again
 		s.clock.Step(again)
 	}
-	assert.Equal(t, mostRefusedBackoff, last)
+	assert.Equal(t, maxRefusedBackoff, last)
 	assert.Less(t, len(s.asked), 64, "of a credential in a day")
 
 	s.mayAsk = func(cache.ObjectName) bool { return true }
