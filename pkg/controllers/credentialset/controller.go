@@ -212,10 +212,11 @@ func (c *Controller) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// syncSet compares a set with its clusters. It configures the consumer, removes what the set has for
-// clusters that are not selected, and enqueues the credentials of selected clusters that have no
-// state of this generation. If there are none of these, it writes the status. All other credentials
-// are enqueued by events. Of a set that keeps no credentials, it removes and enqueues none.
+// syncSet compares a set with its clusters. It configures the consumer, deletes what the set has
+// for clusters that are not selected, and enqueues the credentials of selected clusters that have
+// no state of this generation. If there are none of these, it writes the status. All other
+// credentials are enqueued by events. Of a set that keeps no credentials, it deletes and enqueues
+// none.
 func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	set, err := c.sets.ClusterCredentialSets(name.Namespace).Get(name.Name)
 	if err != nil {
@@ -252,8 +253,8 @@ func (c *Controller) syncSet(ctx context.Context, name cache.ObjectName) (time.D
 	return again, errors.Join(consumerErr, c.updateStatus(ctx, set, selected, consumer))
 }
 
-// enqueueUnknown enqueues the credentials without a state of this generation of the set, and returns
-// whether there are any.
+// enqueueUnknown enqueues the credentials without a state of this generation of the set, and
+// returns whether there are any.
 func (c *Controller) enqueueUnknown(set *v1alpha1.ClusterCredentialSet, clusters profilesByName) bool {
 	waiting := false
 	for cluster := range clusters {

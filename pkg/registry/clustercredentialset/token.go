@@ -83,9 +83,9 @@ func (*TokenREST) GroupVersionKind(containing schema.GroupVersion) schema.GroupV
 // are preconditions on the set: the token of a set that was changed or replaced meanwhile must not
 // get into this set's Secret. Create drops everything else in the body.
 //
-// It does not share the serve of authtokenrequest. The request is made from a stored set, whose size
-// was checked when it was written, so it needs no bounds. The requester is the author and not the
-// caller, and errors name the set.
+// It does not share the serve of authtokenrequest. The request is made from a stored set, whose
+// size was checked when it was written, so it needs no bounds. The requester is the author and not
+// the caller, and errors name the set.
 func (r *TokenREST) Create(
 	ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions,
 ) (runtime.Object, error) {
