@@ -132,13 +132,10 @@ func (c *Controller) placementUpdated(old, placement *v1alpha1.Placement) {
 // grantChanged enqueues the credential of a grant that is being revoked. One that never had a token
 // is taken back by the request that has made it, which has failed and is tried again with backoff.
 func (c *Controller) grantChanged(g *v1alpha1.AuthTokenGrant) {
-	if g.Status.ExpirationCeiling == nil {
-		return
+	_, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name)
+	if hadToken := g.Status.ExpirationCeiling != nil; hadToken && (err != nil || g.DeletionTimestamp != nil) {
+		c.enqueueCredential(grant.SetOf(g), g.Spec.ClusterProfile.Name)
 	}
-	if _, err := c.grants.AuthTokenGrants(g.Namespace).Get(g.Name); err == nil && g.DeletionTimestamp == nil {
-		return
-	}
-	c.enqueueCredential(grant.SetOf(g), g.Spec.ClusterProfile.Name)
 }
 
 // secretChanged enqueues the credential of a Secret, and the sets whose Secrets may conflict with
