@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -130,15 +131,21 @@ func (c *Controller) restore() error {
 		return err
 	}
 	for _, placement := range all {
-		have, err := c.slicesOf(placement)
+		decided, err := c.lastDecided(placement)
 		if err != nil {
 			return err
 		}
-		have = slices.DeleteFunc(have, c.isForged)
 		c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(),
-			scheduling.NewDecision(decision.AllClusters(have), placement.Status.LastMoveTime))
+			scheduling.NewDecision(decided, placement.Status.LastMoveTime))
 	}
 	return nil
+}
+
+// lastDecided returns the clusters that this controller has decided for a placement, as of its
+// slices. It ignores forged slices.
+func (c *Controller) lastDecided(placement *v1alpha1.Placement) ([]types.NamespacedName, error) {
+	have, err := c.slicesOf(placement)
+	return decision.AllClusters(slices.DeleteFunc(have, c.isForged)), err
 }
 
 // isForged returns whether somebody else than this controller wrote the slice last. Such a slice is

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/rights"
 	"clusterpass.dev/pkg/scheduling"
 )
@@ -142,7 +141,7 @@ func (c *Controller) planFor(placement *v1alpha1.Placement) (*plan, error) {
 	defer c.mu.Unlock()
 	p := c.plans[name]
 	if p == nil || p.uid != placement.UID {
-		have, err := c.slicesOf(placement)
+		decided, err := c.lastDecided(placement)
 		if err != nil {
 			return nil, err
 		}
@@ -150,7 +149,7 @@ func (c *Controller) planFor(placement *v1alpha1.Placement) (*plan, error) {
 			// Another placement has the name now. It did not select what the old one did.
 			c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
 		}
-		p = &plan{uid: placement.UID, decided: decision.AllClusters(have), unseen: unseen{}}
+		p = &plan{uid: placement.UID, decided: decided, unseen: unseen{}}
 		c.plans[name] = p
 	}
 	p.due = due{

@@ -208,6 +208,8 @@ func TestController_RestoreForged(t *testing.T) {
 	after.placementChanged(placement)
 	after.run()
 	assert.Equal(t, []string{"a"}, after.chosen("any"), "what somebody else wrote is not what was decided")
+	require.Len(t, after.events.Events, 1)
+	assert.Contains(t, <-after.events.Events, "new: team/a; no longer: none", "nor does the event name it")
 	for _, slice := range after.slices {
 		assert.Equal(t, controller, slice.Annotations[v1alpha1.AnnotationDecisionWriter])
 	}
