@@ -80,10 +80,10 @@ type Controller struct {
 	fleet  *scheduling.Fleet
 	shares *shares
 
-	// mu guards plans, and those fields of them that say so.
+	// mu guards states, and those fields of them that say so.
 	mu sync.Mutex
-	// plans has the plans of placements that have been reconciled.
-	plans map[cache.ObjectName]*plan
+	// states has the states of placements that have been reconciled.
+	states map[cache.ObjectName]*placementState
 }
 
 // New returns a Controller with handlers at its informers.
@@ -92,7 +92,7 @@ func New(o Options) (*Controller, error) {
 		Options: o,
 		fleet:   scheduling.NewFleet(),
 		shares:  newShares(o.Workers),
-		plans:   map[cache.ObjectName]*plan{},
+		states:  map[cache.ObjectName]*placementState{},
 		queue: loop.NewOrderedQueue("placement", o.Clock,
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
 			loop.NewTurns(func(placement cache.ObjectName) string { return placement.Namespace })),
@@ -124,7 +124,7 @@ func (c *Controller) Run(ctx context.Context) {
 }
 
 // restore reads the decisions of the last run into the fleet. They count for the balance of other
-// placements even before their placement has a plan, and the plan continues from them.
+// placements even before their placement has a plan, and its first pass continues from them.
 func (c *Controller) restore() error {
 	all, err := c.Placements.Lister().List(labels.Everything())
 	if err != nil {
