@@ -29,7 +29,8 @@ const reviewPeriod = 5 * time.Minute
 // placementState is what the controller knows about a placement. The queue gives a placement to one
 // worker at a time. That worker owns all fields but fromEvents and policy.
 type placementState struct {
-	// fromEvents is work that events have caused and no worker has taken over. Controller.mu guards it.
+	// fromEvents is work that events have caused and no worker has taken over. Controller.mu guards
+	// it.
 	fromEvents pendingWork
 	// pending is work that the worker has taken over and not finished.
 	pending pendingWork
@@ -182,8 +183,8 @@ func (c *Controller) review(ctx context.Context, placement *v1alpha1.Placement, 
 	return nil
 }
 
-// compile compiles the spec for the namespaces, unless that is done. If the expressions of the namespace have
-// used up their share, it returns how long to wait.
+// compile compiles the spec for the namespaces, unless that is done. If the expressions of the
+// namespace have used up their share, it returns how long to wait.
 func (c *Controller) compile(placement *v1alpha1.Placement, state *placementState) (wait time.Duration) {
 	if state.compiled {
 		return 0
@@ -237,8 +238,8 @@ func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Place
 	return namespaces, now, nil
 }
 
-// pass runs the scheduler, if a pass is pending or the last result has expired. If the expressions of the namespace have used up their
-// share, it returns how long to wait.
+// pass runs the scheduler, if a pass is pending or the last result has expired. If the expressions
+// of the namespace have used up their share, it returns how long to wait.
 func (c *Controller) pass(placement *v1alpha1.Placement, state *placementState, now time.Time) (wait time.Duration) {
 	name, mayContinue := cache.MetaObjectToName(placement), func() bool { return true }
 	if scheduling.Evaluates(placement) {
