@@ -18,7 +18,8 @@ type prioritizer interface {
 	// read returns the reading of a cluster, from which its score is computed.
 	read(c *candidate) reading
 	// scale returns the scale for the readings of all eligible clusters. values has NaN for all other
-	// clusters. maxOthers is the highest number of decisions of other placements with the same cluster.
+	// clusters. maxOthers is the highest number of decisions of other placements with the same
+	// cluster.
 	scale(values []float64, maxOthers int32) scale
 	// score returns the score of a reading on a scale.
 	score(value float64, s scale) int64

@@ -2,10 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package placement is the controller for Placements. pkg/scheduling decides, and the controller
-// writes the decisions into PlacementDecisions (KEP-5313), best cluster first.
+// writes the decisions into PlacementDecisions (KEP-5313), best cluster first. A PlacementDecision
+// has at most 100 clusters, so a decision takes several: each of them is a slice of the decision.
 //
 // An unchanged decision causes no write. A cluster that stays selected is in at least one slice at
 // all times.
+//
+// To follow one Placement, read the files in this order:
+//
+//	controller.go  New and Run; the decisions of the last run, read from the slices
+//	events.go      what changes in the fleet, and which Placements an event enqueues
+//	sync.go        reconcile: the review of the author's access, the compiled spec, and a pass
+//	shares.go      how long the expressions of a namespace may take
+//	decisions.go   the slices of a decision, and their writes
+//	steps.go       the order of these writes
+//	status.go      the status and the events of a Placement
 package placement
 
 import (
@@ -39,9 +50,9 @@ import (
 )
 
 const (
-	// leastBackoff and mostBackoff bound the delay before a retry after a failure.
-	leastBackoff = 200 * time.Millisecond
-	mostBackoff  = time.Minute
+	// minBackoff and maxBackoff bound the delay before a retry after a failure.
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = time.Minute
 	// byProfile is the index of ClusterScores by their ClusterProfile.
 	byProfile = "clusterProfile"
 	// byOwner is the index of PlacementDecisions by the UID of their Placement.
@@ -94,7 +105,7 @@ func New(o Options) (*Controller, error) {
 		shares:  newShares(o.Workers),
 		states:  map[cache.ObjectName]*placementState{},
 		queue: loop.NewOrderedQueue("placement", o.Clock,
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](minBackoff, maxBackoff),
 			loop.NewTurns(func(placement cache.ObjectName) string { return placement.Namespace })),
 	}
 	if err := o.Scores.Informer().AddIndexers(cache.Indexers{byProfile: profileOf}); err != nil {
@@ -156,8 +167,8 @@ func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
 	return c.User != "" && writer != c.User && writer != v1alpha1.ControllerManagerUser
 }
 
-// kind is the kind of Placements.
-const kind = "Placement"
+// placementKind is the kind of Placements.
+const placementKind = "Placement"
 
 var (
 	passes = metrics.NewCounter(&metrics.CounterOpts{

@@ -46,9 +46,9 @@ func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Plac
 	if err != nil {
 		return false, err
 	}
-	slicer := slicer{placement, c.User}
-	want, groups := slicer.divide(state.result.Groups)
-	err = c.write(ctx, state, slicer.steps(have, want), now)
+	s := slicer{placement, c.User}
+	want, groups := s.divide(state.result.Groups)
+	err = c.write(ctx, state, s.steps(have, want), now)
 	switch {
 	case errors.Is(err, errBehind):
 		return false, nil
@@ -236,7 +236,7 @@ func (s slicer) newSlice(name string, index int, clusters []types.NamespacedName
 				// Workloads name the Placement by the label clusterpass.dev/placement.
 				inventoryv1alpha1.PlacementKeyLabel: decision.Key(s.placement.Name),
 			},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, v1alpha1.SchemeGroupVersion.WithKind(placementKind))},
 		},
 		Decisions:     []inventoryv1alpha1.ClusterDecision{},
 		SchedulerName: SchedulerName,

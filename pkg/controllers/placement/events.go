@@ -143,7 +143,7 @@ func ownerOf(obj any) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == kind {
+	if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == placementKind {
 		return []string{string(owner.UID)}, nil
 	}
 	return nil, nil
@@ -163,7 +163,7 @@ func (c *Controller) decisionChanged(obj any) {
 		return
 	}
 	owner := metav1.GetControllerOfNoCopy(slice)
-	if owner == nil || owner.Kind != kind {
+	if owner == nil || owner.Kind != placementKind {
 		return
 	}
 	name := cache.NewObjectName(slice.Namespace, owner.Name)

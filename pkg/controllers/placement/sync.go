@@ -248,7 +248,7 @@ func (c *Controller) pass(placement *v1alpha1.Placement, state *placementState, 
 			return wait
 		}
 		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
-		mayContinue = func() bool { return c.Clock.Since(began) < mostEvaluation }
+		mayContinue = func() bool { return c.Clock.Since(began) < maxEvaluation }
 	}
 	if next := state.plan.NextPass(now, mayContinue); !state.pending.pass && (next.IsZero() || next.After(now)) {
 		return 0
