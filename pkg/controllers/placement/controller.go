@@ -146,8 +146,7 @@ func (c *Controller) restore() error {
 		if err != nil {
 			return err
 		}
-		c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(),
-			scheduling.NewDecision(decided, placement.Status.LastMoveTime))
+		c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(), scheduling.NewDecision(decided, placement.Status.LastMoveTime))
 	}
 	return nil
 }

@@ -100,11 +100,10 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	// Slices wait for the result of a pending pass. If no pass is pending, slices that somebody has
 	// changed are repaired even if the share of the namespace is used up.
 	if state.pending.slices && !state.pending.pass {
-		inSync, err := c.syncDecisions(ctx, placement, state, now)
-		if err != nil {
+		switch inSync, err := c.syncDecisions(ctx, placement, state, now); {
+		case err != nil:
 			return 0, err
-		}
-		if !inSync {
+		case !inSync:
 			return unseenPeriod, nil
 		}
 		state.pending.slices = false
