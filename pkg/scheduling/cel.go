@@ -224,15 +224,15 @@ func (celSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 	case types.StringKind:
 		return &checker.SizeEstimate{Max: maxCELText}
 	case types.ListKind, types.MapKind:
-		return &checker.SizeEstimate{Max: uint64(mostItems(node.Type()))} //nolint:gosec // never negative
+		return &checker.SizeEstimate{Max: uint64(maxItems(node.Type()))} //nolint:gosec // never negative
 	default:
 		return nil
 	}
 }
 
-// mostItems returns how many entries a list or map of that type has at most, if it is not written
+// maxItems returns how many entries a list or map of that type has at most, if it is not written
 // down.
-func mostItems(t *types.Type) int64 {
+func maxItems(t *types.Type) int64 {
 	if t.IsExactType(celConditionList.CelType()) {
 		return maxCELConditions
 	}

@@ -133,7 +133,7 @@ func countTurns(ast *celast.AST, over celast.Expr) int64 {
 		// map and filter return one item for each at most.
 		return countTurns(ast, over.AsComprehension().IterRange())
 	case celast.SelectKind:
-		return mostItems(ast.GetType(over.ID()))
+		return maxItems(ast.GetType(over.ID()))
 	default:
 	}
 	turns := int64(maxCELItems)

@@ -109,7 +109,7 @@ func largest() *candidate {
 		profile.Conditions = append(profile.Conditions, metav1.Condition{Type: "C", Message: long + long})
 	}
 	object := celObjects(&profile)
-	return &candidate{member: &member{Cluster: profile, object: func() map[string]any { return object }}}
+	return &candidate{entry: &entry{Cluster: profile, object: func() map[string]any { return object }}}
 }
 
 // TestExpression_IsBounded is not parallel: it counts what is allocated.
@@ -127,7 +127,7 @@ func TestExpression_IsBounded(t *testing.T) {
 		require.NoError(t, errs.ToAggregate(), text)
 		var holds bool
 		var err error
-		assert.Less(t, allocated(func() { holds, err = compiled[0].holds(c) }), uint64(mostAllocated), text)
+		assert.Less(t, allocated(func() { holds, err = compiled[0].holds(c) }), uint64(maxAllocated), text)
 		if problem == "" {
 			require.NoError(t, err, text)
 			assert.True(t, holds, text)
@@ -156,9 +156,9 @@ func TestExpression_IsBounded(t *testing.T) {
 	})
 }
 
-// mostAllocated is what one evaluation may allocate, in bytes: CEL copies a text of 4 KiB to count
+// maxAllocated is what one evaluation may allocate, in bytes: CEL copies a text of 4 KiB to count
 // its characters, for instance.
-const mostAllocated = 64 << 20
+const maxAllocated = 64 << 20
 
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
@@ -187,6 +187,6 @@ func FuzzExpression(f *testing.F) {
 			return
 		}
 		c.spent = 0
-		assert.LessOrEqual(t, allocated(func() { _, _ = compiled[0].holds(c) }), uint64(mostAllocated), text)
+		assert.LessOrEqual(t, allocated(func() { _, _ = compiled[0].holds(c) }), uint64(maxAllocated), text)
 	})
 }

@@ -114,17 +114,17 @@ func (p *Plan) rankSelected(contenders []int32) []int32 {
 }
 
 func (p *Plan) result(chosen []int32) Result {
-	members := make([]*member, len(chosen))
+	entries := make([]*entry, len(chosen))
 	kept := 0
 	for i, slot := range chosen {
-		members[i] = p.view.member(slot)
+		entries[i] = p.view.entry(slot)
 		if p.states[slot].own > 0 {
 			kept++
 		}
 	}
 	r := Result{
-		Decisions:  namesOf(members),
-		Groups:     p.policy.groups.divide(members),
+		Decisions:  namesOf(entries),
+		Groups:     p.policy.groups.divide(entries),
 		Candidates: p.candidates,
 		Eligible:   p.eligible,
 		Stale:      p.stale,

@@ -15,7 +15,8 @@
 //	fleet.go        the clusters, counts over all placements, and views of them without a lock
 //	policy.go       Compile: a Placement as filters and prioritisers; which changes affect it
 //	plan.go         RunWhile: a pass over the changed clusters
-//	predicate.go    the first filter; cel.go evaluates its expressions
+//	predicate.go    the first filter
+//	cel.go          the expressions of the first filter; cel_check.go refuses costly ones
 //	taint.go        the second filter
 //	score.go        the ClusterScores, and whether they have expired
 //	prioritizer.go  the sources of scores; rank.go orders clusters by them

@@ -31,8 +31,8 @@ type Fleet struct {
 type tally struct {
 	// counts are by slot.
 	counts []int32
-	// decided counts the changes of decisions.
-	decided uint64
+	// decisionVersion counts the changes of decisions.
+	decisionVersion uint64
 }
 
 // view is an immutable snapshot of a fleet for one placement.
@@ -43,8 +43,8 @@ type view struct {
 	decision Decision
 }
 
-// member is a cluster with data that is computed once.
-type member struct {
+// entry is a cluster of the fleet with data that is computed once.
+type entry struct {
 	Cluster
 	// added is the version of the fleet at which the cluster was added. It distinguishes clusters
 	// that had the same slot.
@@ -67,7 +67,7 @@ type Decision struct {
 // Change is what has changed about one cluster of a fleet.
 type Change struct {
 	// before is nil for a cluster that was added, and after for one that was deleted.
-	before, after *member
+	before, after *entry
 	now           int64
 }
 
@@ -81,23 +81,23 @@ func NewFleet() *Fleet {
 func (f *Fleet) Set(cluster Cluster, now time.Time) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := &member{Cluster: cluster, added: f.version + 1}
-	m.object = sync.OnceValue(func() map[string]any { return celObjects(&m.Cluster) })
+	e := &entry{Cluster: cluster, added: f.version + 1}
+	e.object = sync.OnceValue(func() map[string]any { return celObjects(&e.Cluster) })
 	slot := f.slotFor(cluster.NamespacedName)
-	before := f.member(slot)
+	before := f.entry(slot)
 	if before == nil {
 		f.copyOrder()
 		at, _ := f.search(cluster.NamespacedName)
 		f.byName = slices.Insert(f.byName, at, slot)
 		f.renumber(int32(at)) //nolint:gosec // there are not that many clusters
 	} else {
-		m.added = before.added
+		e.added = before.added
 	}
-	f.put(slot, m)
+	f.put(slot, e)
 	if before != nil && sameMeaning(&before.Cluster, &cluster, now) {
 		return nil
 	}
-	return &Change{before: before, after: m, now: now.UnixNano()}
+	return &Change{before: before, after: e, now: now.UnixNano()}
 }
 
 // Delete removes the cluster. It returns the change, or nil if there was no such cluster.
@@ -105,10 +105,10 @@ func (f *Fleet) Delete(name types.NamespacedName) *Change {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	slot, known := f.slots[name]
-	if !known || f.member(slot) == nil {
+	if !known || f.entry(slot) == nil {
 		return nil
 	}
-	before := f.member(slot)
+	before := f.entry(slot)
 	f.copyOrder()
 	at := f.position[slot]
 	f.byName = slices.Delete(f.byName, int(at), int(at)+1)
@@ -139,7 +139,7 @@ func (f *Fleet) SetDecision(placement types.NamespacedName, decision Decision) {
 		f.counts[old.slots[i]]--
 		f.release(name, old.slots[i])
 	}
-	f.decided++
+	f.decisionVersion++
 	if len(decision.Clusters) == 0 {
 		delete(f.decisions, placement)
 		return
@@ -156,8 +156,8 @@ func (f *Fleet) view(placement types.NamespacedName) view {
 	return view{roster: f.roster, tally: f.tally, decision: f.decisions[placement]}
 }
 
-// mostOthers returns the highest number of decisions of other placements with the same cluster.
-func (v *view) mostOthers() int32 {
+// maxOthers returns the highest number of decisions of other placements with the same cluster.
+func (v *view) maxOthers() int32 {
 	others := slices.Concat(v.counts, []int32{0})
 	for _, slot := range v.decision.slots {
 		others[slot]--
@@ -177,7 +177,7 @@ func (f *Fleet) slotFor(name types.NamespacedName) int32 {
 		slot = int32(f.size()) //nolint:gosec // there are not that many clusters
 		f.position, f.counts = append(f.position, 0), append(f.counts, 0)
 		if slot%pageSize == 0 {
-			f.pages = append(f.pages, make([]*member, pageSize))
+			f.pages = append(f.pages, make([]*entry, pageSize))
 		}
 	}
 	f.slots[name] = slot
@@ -186,7 +186,7 @@ func (f *Fleet) slotFor(name types.NamespacedName) int32 {
 
 // release frees a slot if its cluster is neither in the fleet nor in a decision.
 func (f *Fleet) release(name types.NamespacedName, slot int32) {
-	if f.member(slot) == nil && f.counts[slot] == 0 {
+	if f.entry(slot) == nil && f.counts[slot] == 0 {
 		delete(f.slots, name)
 		f.free = append(f.free, slot)
 	}
@@ -206,15 +206,15 @@ func (f *Fleet) copyOrder() {
 }
 
 // put stores m in a slot, and logs the change. It copies the page, which views may share.
-func (f *Fleet) put(slot int32, m *member) {
+func (f *Fleet) put(slot int32, e *entry) {
 	page := slot / pageSize
 	f.pages = slices.Clone(f.pages)
 	f.pages[page] = slices.Clone(f.pages[page])
-	f.pages[page][slot%pageSize] = m
+	f.pages[page][slot%pageSize] = e
 	f.log(slot)
 }
 
-// pageSize is how many members are copied when one of them changes.
+// pageSize is how many entries are copied when one of them changes.
 const pageSize = 256
 
 // roster has the clusters of a fleet.
@@ -224,9 +224,9 @@ type roster struct {
 	// changes are the slots that changed last, the latest at the end. It is append-only: views share
 	// it.
 	changes []int32
-	// pages have the members by slot; nil for slots whose cluster is not in the fleet. A cluster
+	// pages have the entries by slot; nil for slots whose cluster is not in the fleet. A cluster
 	// keeps its slot while it is in the fleet or in a decision.
-	pages [][]*member
+	pages [][]*entry
 	// byName has the slots in the order of the clusters' names. position has the index in byName, by
 	// slot.
 	byName, position []int32
@@ -235,7 +235,7 @@ type roster struct {
 // size returns the number of slots.
 func (r *roster) size() int { return len(r.position) }
 
-func (r *roster) member(slot int32) *member { return r.pages[slot/pageSize][slot%pageSize] }
+func (r *roster) entry(slot int32) *entry { return r.pages[slot/pageSize][slot%pageSize] }
 
 // since returns the slots that changed since a version, or false if these are no longer known.
 func (r *roster) since(version uint64) (slots []int32, known bool) {
@@ -268,6 +268,6 @@ func (r *roster) find(name types.NamespacedName) (slot int32, here bool) {
 // search returns the index of a cluster in byName, or the index at which to insert it.
 func (r *roster) search(name types.NamespacedName) (at int, here bool) {
 	return slices.BinarySearchFunc(r.byName, name, func(slot int32, name types.NamespacedName) int {
-		return compareNames(r.member(slot).NamespacedName, name)
+		return compareNames(r.entry(slot).NamespacedName, name)
 	})
 }

@@ -74,7 +74,7 @@ func compileGroups(strategy *v1alpha1.DecisionStrategy, path *field.Path) (group
 
 // divide returns the groups of the clusters, which are sorted best first. Without clusters, it
 // returns one empty group.
-func (g *groups) divide(selected []*member) []Group {
+func (g *groups) divide(selected []*entry) []Group {
 	size := g.size
 	if g.percent {
 		size = int(math.Ceil(float64(g.size) / 100 * float64(len(selected))))
@@ -85,7 +85,7 @@ func (g *groups) divide(selected []*member) []Group {
 	var divided []Group
 	rest := selected
 	for i := range g.named {
-		var taken []*member
+		var taken []*entry
 		taken, rest = g.named[i].split(rest)
 		divided = append(divided, g.chunks(g.named[i].name, taken, size)...)
 	}
@@ -97,22 +97,22 @@ func (g *groups) divide(selected []*member) []Group {
 }
 
 // split returns the clusters that the group selects, and the others.
-func (n *namedGroup) split(from []*member) (taken, rest []*member) {
-	for _, m := range from {
-		if n.matches(m) {
-			taken = append(taken, m)
+func (n *namedGroup) split(from []*entry) (taken, rest []*entry) {
+	for _, e := range from {
+		if n.matches(e) {
+			taken = append(taken, e)
 		} else {
-			rest = append(rest, m)
+			rest = append(rest, e)
 		}
 	}
 	return taken, rest
 }
 
-func (g *groups) chunks(name string, members []*member, size int) []Group {
-	if len(members) == 0 {
+func (g *groups) chunks(name string, entries []*entry, size int) []Group {
+	if len(entries) == 0 {
 		return nil
 	}
-	clusters := namesOf(members)
+	clusters := namesOf(entries)
 	if g.byName {
 		slices.SortFunc(clusters, compareNames)
 	}
@@ -123,10 +123,10 @@ func (g *groups) chunks(name string, members []*member, size int) []Group {
 	return chunks
 }
 
-func namesOf(members []*member) []types.NamespacedName {
-	names := make([]types.NamespacedName, len(members))
-	for i, m := range members {
-		names[i] = m.NamespacedName
+func namesOf(entries []*entry) []types.NamespacedName {
+	names := make([]types.NamespacedName, len(entries))
+	for i, e := range entries {
+		names[i] = e.NamespacedName
 	}
 	return names
 }

@@ -28,9 +28,9 @@ type Plan struct {
 	now  int64
 	view view
 	own  map[types.NamespacedName]int32
-	// most is the highest number of decisions of other placements with the same cluster, if the policy
-	// has the prioritiser Balance.
-	most int32
+	// maxOthers is the highest number of decisions of other placements with the same cluster, if the
+	// policy has the prioritiser Balance.
+	maxOthers int32
 
 	// slots are all slots of the view: 0, 1 and so on.
 	slots []int32
@@ -60,7 +60,7 @@ type Plan struct {
 type state struct {
 	// total is the weighted score of an eligible cluster.
 	total int64
-	// added is that of the member.
+	// added is that of the entry.
 	added uint64
 	// own is how often the placement's decision has the cluster.
 	own int32
@@ -111,10 +111,10 @@ func (p *Plan) Run(now time.Time) Result {
 	return result
 }
 
-// RunWhile is Run that stops when more, which it calls before each cluster, returns false. It has
-// decided nothing then, and returns false. Call it again to continue from there.
-func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finished bool) {
-	if !p.update(now, more) {
+// RunWhile is Run that calls mayContinue before it evaluates a cluster. If mayContinue returns
+// false, RunWhile stops, decides nothing and returns false. The next call continues from there.
+func (p *Plan) RunWhile(now time.Time, mayContinue func() bool) (result Result, finished bool) {
+	if !p.update(now, mayContinue) {
 		return Result{}, false
 	}
 	return p.result(p.choose()), true
@@ -122,10 +122,10 @@ func (p *Plan) RunWhile(now time.Time, more func() bool) (result Result, finishe
 
 // NextPass returns the first instant, not before now, at which a pass may decide otherwise although
 // no change affects the policy; zero if there is none. It evaluates what has changed: scores that
-// were renewed since the last pass put the next one off. It calls more like RunWhile, and returns
-// now if that returns false.
-func (p *Plan) NextPass(now time.Time, more func() bool) time.Time {
-	if !p.observe(now.UnixNano(), more) || len(p.dirty) > 0 {
+// were renewed since the last pass put the next one off. It calls mayContinue like RunWhile, and
+// returns now if mayContinue has returned false.
+func (p *Plan) NextPass(now time.Time, mayContinue func() bool) time.Time {
+	if !p.observe(now.UnixNano(), mayContinue) || len(p.dirty) > 0 {
 		return now
 	}
 	return p.nextInstant()
@@ -133,17 +133,19 @@ func (p *Plan) NextPass(now time.Time, more func() bool) time.Time {
 
 func unlimited() bool { return true }
 
-// update brings everything up to date except for the selection. It returns false if more did.
-func (p *Plan) update(now time.Time, more func() bool) (finished bool) {
-	if !p.observe(now.UnixNano(), more) {
+// update brings everything up to date except for the selection. It returns false if mayContinue has
+// returned false.
+func (p *Plan) update(now time.Time, mayContinue func() bool) (finished bool) {
+	if !p.observe(now.UnixNano(), mayContinue) {
 		return false
 	}
 	p.rerank(p.rescale())
 	return true
 }
 
-// observe brings the results for each cluster up to date. It returns false if more did.
-func (p *Plan) observe(now int64, more func() bool) (finished bool) {
+// observe brings the results for each cluster up to date. It returns false if mayContinue has
+// returned false.
+func (p *Plan) observe(now int64, mayContinue func() bool) (finished bool) {
 	last := p.view
 	p.view = p.fleet.view(p.policy.placement)
 	p.grow()
@@ -159,8 +161,8 @@ func (p *Plan) observe(now int64, more func() bool) (finished bool) {
 		p.until[slot] = outdated
 	}
 	p.observeDecision(&last.decision)
-	finished = p.evaluateOutdated(more)
-	if last.decided != p.view.decided {
+	finished = p.evaluateOutdated(mayContinue)
+	if last.decisionVersion != p.view.decisionVersion {
 		p.observeOthers()
 	}
 	return finished
@@ -198,12 +200,12 @@ func (p *Plan) observeDecision(last *Decision) {
 }
 
 // evaluateOutdated evaluates the clusters whose results are outdated or have expired. It returns
-// false if more did: the next pass evaluates the others.
-func (p *Plan) evaluateOutdated(more func() bool) (finished bool) {
+// false if mayContinue has returned false. The next pass then evaluates the others.
+func (p *Plan) evaluateOutdated(mayContinue func() bool) (finished bool) {
 	p.next, finished = forever, true
 	for slot := range p.until {
 		if p.until[slot] <= p.now {
-			if finished = finished && more(); finished {
+			if finished = finished && mayContinue(); finished {
 				p.evaluate(int32(slot))
 			}
 		}
@@ -221,8 +223,8 @@ func (p *Plan) evaluate(slot int32) {
 	}
 	p.until[slot] = forever
 	*s = state{total: before.total, dirty: before.dirty, ranked: before.ranked, misplaced: before.misplaced}
-	if m := p.view.member(slot); p.policy.isCandidate(m) {
-		s.candidate, s.added, s.own = true, m.added, p.own[m.NamespacedName]
+	if e := p.view.entry(slot); p.policy.isCandidate(e) {
+		s.candidate, s.added, s.own = true, e.added, p.own[e.NamespacedName]
 		p.evaluating = p.candidate(slot)
 		if until, ok := p.policy.accept(&p.evaluating); ok {
 			p.until[slot] = min(until, p.read(s, &p.evaluating))
@@ -244,7 +246,7 @@ func (p *Plan) evaluate(slot int32) {
 
 func (p *Plan) candidate(slot int32) candidate {
 	s := &p.states[slot]
-	return candidate{member: p.view.member(slot), now: p.now, selected: s.own > 0, others: p.view.counts[slot] - s.own}
+	return candidate{entry: p.view.entry(slot), now: p.now, selected: s.own > 0, others: p.view.counts[slot] - s.own}
 }
 
 // read takes the readings of a cluster that no filter refused, and returns until when they are
@@ -279,7 +281,7 @@ func (p *Plan) observeOthers() {
 		if _, balances := p.policy.prioritizers[i].prioritizer.(balance); !balances {
 			continue
 		}
-		p.most = p.view.mostOthers()
+		p.maxOthers = p.view.maxOthers()
 		values := p.values[i]
 		for slot, count := range p.view.counts {
 			s := &p.states[slot]
@@ -295,7 +297,7 @@ func (p *Plan) observeOthers() {
 func (p *Plan) rescale() (all bool) {
 	for i := range p.policy.prioritizers {
 		was := p.scales[i]
-		p.scales[i] = p.policy.prioritizers[i].scale(p.values[i], p.most)
+		p.scales[i] = p.policy.prioritizers[i].scale(p.values[i], p.maxOthers)
 		all = all || was != p.scales[i]
 	}
 	return all

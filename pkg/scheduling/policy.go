@@ -190,8 +190,8 @@ func (p *Policy) AffectedBy(change *Change) bool {
 	}
 	eligible := false
 	for _, selected := range []bool{false, true} {
-		until, accepted := p.accept(&candidate{member: change.before, now: change.now, selected: selected})
-		later, accepts := p.accept(&candidate{member: change.after, now: change.now, selected: selected})
+		until, accepted := p.accept(&candidate{entry: change.before, now: change.now, selected: selected})
+		later, accepts := p.accept(&candidate{entry: change.after, now: change.now, selected: selected})
 		// If the cluster is only accepted for longer, nothing is to be done now.
 		if accepted != accepts || until > later {
 			return true
@@ -201,13 +201,13 @@ func (p *Policy) AffectedBy(change *Change) bool {
 	return eligible && (p.readsOtherwise(change) || p.dividesOtherwise(change.before, change.after))
 }
 
-func (p *Policy) isCandidate(m *member) bool { return m != nil && p.namespaces.Has(m.Namespace) }
+func (p *Policy) isCandidate(e *entry) bool { return e != nil && p.namespaces.Has(e.Namespace) }
 
 // readsOtherwise returns whether any prioritiser reads something else.
 func (p *Policy) readsOtherwise(change *Change) bool {
 	for i := range p.prioritizers {
-		before := p.prioritizers[i].read(&candidate{member: change.before, now: change.now})
-		after := p.prioritizers[i].read(&candidate{member: change.after, now: change.now})
+		before := p.prioritizers[i].read(&candidate{entry: change.before, now: change.now})
+		after := p.prioritizers[i].read(&candidate{entry: change.after, now: change.now})
 		// A reading that is only valid for longer is the same.
 		if after.until = min(before.until, after.until); before != after {
 			return true
@@ -217,7 +217,7 @@ func (p *Policy) readsOtherwise(change *Change) bool {
 }
 
 // dividesOtherwise returns whether the cluster may belong to another topology or group.
-func (p *Policy) dividesOtherwise(before, after *member) bool {
+func (p *Policy) dividesOtherwise(before, after *entry) bool {
 	return (len(p.spreadConstraints) > 0 || len(p.groups.named) > 0) &&
 		(!maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Properties, after.Properties))
 }

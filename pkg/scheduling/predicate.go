@@ -22,7 +22,7 @@ const FilterPredicates = "Predicates"
 
 // candidate is a cluster with the data of one placement, at one instant.
 type candidate struct {
-	*member
+	*entry
 	// now is in nanoseconds.
 	now int64
 	// selected says that the placement's own decision has the cluster.
@@ -109,7 +109,7 @@ func (p predicates) reason(c *candidate) string {
 
 // matches returns whether the cluster matches all parts, and if so until when.
 func (p *predicate) matches(c *candidate) (until int64, ok bool) {
-	if !p.selectors.matches(c.member) {
+	if !p.selectors.matches(c.entry) {
 		return 0, false
 	}
 	until = forever
@@ -128,8 +128,8 @@ func (p *predicate) matches(c *candidate) (until int64, ok bool) {
 	return until, true
 }
 
-func (s *selectors) matches(m *member) bool {
-	return s.labels.Matches(labels.Set(m.Labels)) && s.properties.Matches(labels.Set(m.Properties))
+func (s *selectors) matches(e *entry) bool {
+	return s.labels.Matches(labels.Set(e.Labels)) && s.properties.Matches(labels.Set(e.Properties))
 }
 
 // lacks returns the first part that the cluster does not match, as text.

@@ -18,8 +18,9 @@ type prioritizer interface {
 	// read returns the reading of a cluster, from which its score is computed.
 	read(c *candidate) reading
 	// scale returns the scale for the readings of all eligible clusters. values has NaN for all other
-	// clusters, and most is the highest number of decisions of other placements with the same cluster.
-	scale(values []float64, most int32) scale
+	// clusters. maxOthers is the highest number of decisions of other placements with the same
+	// cluster.
+	scale(values []float64, maxOthers int32) scale
 	// score returns the score of a reading on a scale.
 	score(value float64, s scale) int64
 }
@@ -83,7 +84,7 @@ func (balance) read(c *candidate) reading {
 	return reading{value: float64(c.others), until: forever, known: true}
 }
 
-func (balance) scale(_ []float64, most int32) scale { return scale{high: float64(most)} }
+func (balance) scale(_ []float64, maxOthers int32) scale { return scale{high: float64(maxOthers)} }
 
 // score returns even numbers, as in OCM: half of the score is truncated before it is doubled.
 func (balance) score(value float64, s scale) int64 {

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// few: if at most one in few clusters is at a wrong place, only those are moved. With more, sorting
-// all clusters takes no longer.
-const few = 8
+// insertDivisor bounds how many clusters at a wrong place are moved one by one: one in
+// insertDivisor. If there are more, sorting all clusters takes no longer.
+const insertDivisor = 8
 
 // rerank updates the order of eligible clusters. The totals of all clusters, or only of dirty ones,
 // may have changed.
@@ -84,7 +84,7 @@ func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 	if !all && !slices.ContainsFunc(p.dirty, func(slot int32) bool { return p.states[slot].misplaced }) {
 		return nil, true
 	}
-	most := len(p.ranked)/few + few
+	maxEntering := len(p.ranked)/insertDivisor + insertDivisor
 	for _, slot := range p.dirty {
 		if s := &p.states[slot]; s.misplaced && s.eligible {
 			entering = append(entering, slot)
@@ -94,7 +94,7 @@ func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 	for _, slot := range p.ranked {
 		s := &p.states[slot]
 		switch {
-		case len(entering) > most:
+		case len(entering) > maxEntering:
 			return nil, false
 		case s.dirty && s.misplaced:
 			s.ranked = false
@@ -108,7 +108,7 @@ func (p *Plan) leave(all bool) (entering []int32, ok bool) {
 		}
 	}
 	p.ranked = staying
-	return entering, len(entering) <= most
+	return entering, len(entering) <= maxEntering
 }
 
 // enter inserts clusters at their places.

@@ -38,18 +38,18 @@ type topologies struct {
 	v1alpha1.SpreadConstraint
 	ids    map[string]int
 	counts []int
-	// least and most are the minimum and maximum of counts.
-	least, most int
+	// minCount and maxCount are the minimum and maximum of counts.
+	minCount, maxCount int
 }
 
 // noTopology is for clusters without the constraint's key.
 const noTopology = -1
 
 // id returns the topology of a cluster.
-func (t *topologies) id(m *member) int {
-	values := m.Labels
+func (t *topologies) id(e *entry) int {
+	values := e.Labels
 	if t.TopologyKeyType == v1alpha1.TopologyKeyClaim {
-		values = m.Properties
+		values = e.Properties
 	}
 	value, here := values[t.TopologyKey]
 	if !here {
@@ -66,7 +66,7 @@ func (t *topologies) id(m *member) int {
 
 // keeps returns whether one more cluster of a topology is within the maximum skew.
 func (t *topologies) keeps(id int) bool {
-	return id != noTopology && t.counts[id]+1-t.least <= int(ptr.Deref(t.MaxSkew, 1))
+	return id != noTopology && t.counts[id]+1-t.minCount <= int(ptr.Deref(t.MaxSkew, 1))
 }
 
 // score returns 100 for topologies with the fewest selected clusters, and -100 for those with the
@@ -75,16 +75,16 @@ func (t *topologies) score(id int) int64 {
 	switch {
 	case id == noTopology:
 		return v1alpha1.LeastScore
-	case t.most == t.least:
+	case t.maxCount == t.minCount:
 		return v1alpha1.MostScore
 	}
-	return v1alpha1.MostScore - 200*int64(t.counts[id]-t.least)/int64(t.most-t.least)
+	return v1alpha1.MostScore - 200*int64(t.counts[id]-t.minCount)/int64(t.maxCount-t.minCount)
 }
 
 func (t *topologies) add(id int) {
 	if id != noTopology {
 		t.counts[id]++
-		t.least, t.most = slices.Min(t.counts), slices.Max(t.counts)
+		t.minCount, t.maxCount = slices.Min(t.counts), slices.Max(t.counts)
 	}
 }
 
@@ -134,7 +134,7 @@ func (p *Plan) topologies(order []int32) ([]topologies, []*bucket) {
 	for place, slot := range order {
 		var ids [v1alpha1.MaxSpreadConstraints]int
 		for i := range constraints {
-			ids[i] = constraints[i].id(p.view.member(slot))
+			ids[i] = constraints[i].id(p.view.entry(slot))
 		}
 		b := byIDs[ids]
 		if b == nil {

@@ -109,9 +109,9 @@ func lasts(t *v1alpha1.ClusterToleration, taint *v1alpha1.ClusterTaint) int64 {
 		return math.MinInt64
 	}
 	// More seconds would overflow the nanoseconds.
-	const most = int64(200 * 365 * 24 * time.Hour / time.Second)
-	if *t.TolerationSeconds > most {
+	const maxSeconds = int64(200 * 365 * 24 * time.Hour / time.Second)
+	if *t.TolerationSeconds > maxSeconds {
 		return forever
 	}
-	return taint.TimeAdded.UnixNano() + max(*t.TolerationSeconds, -most)*int64(time.Second)
+	return taint.TimeAdded.UnixNano() + max(*t.TolerationSeconds, -maxSeconds)*int64(time.Second)
 }

@@ -2,10 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package placement is the controller for Placements. pkg/scheduling decides, and the controller
-// writes the decisions into PlacementDecisions (KEP-5313), best cluster first.
+// writes the decisions into PlacementDecisions (KEP-5313), best cluster first. A PlacementDecision
+// has at most 100 clusters, so a decision takes several: each of them is a slice of the decision.
 //
 // An unchanged decision causes no write. A cluster that stays selected is in at least one slice at
 // all times.
+//
+// To follow one Placement, read the files in this order:
+//
+//	controller.go  New and Run; the decisions of the last run, read from the slices
+//	events.go      what changes in the fleet, and which Placements an event enqueues
+//	sync.go        reconcile: the review of the author's access, the compiled spec, and a pass
+//	shares.go      how long the expressions of a namespace may take
+//	decisions.go   the slices of a decision, and their writes
+//	steps.go       the order of these writes
+//	status.go      the status and the events of a Placement
 package placement
 
 import (
@@ -16,6 +27,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -38,9 +50,9 @@ import (
 )
 
 const (
-	// leastBackoff and mostBackoff bound the delay before a retry after a failure.
-	leastBackoff = 200 * time.Millisecond
-	mostBackoff  = time.Minute
+	// minBackoff and maxBackoff bound the delay before a retry after a failure.
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = time.Minute
 	// byProfile is the index of ClusterScores by their ClusterProfile.
 	byProfile = "clusterProfile"
 	// byOwner is the index of PlacementDecisions by the UID of their Placement.
@@ -79,10 +91,10 @@ type Controller struct {
 	fleet  *scheduling.Fleet
 	shares *shares
 
-	// mu guards plans, and those fields of them that say so.
+	// mu guards states, and those fields of them that say so.
 	mu sync.Mutex
-	// plans has the plans of placements that have been reconciled.
-	plans map[cache.ObjectName]*plan
+	// states has the states of placements that have been reconciled.
+	states map[cache.ObjectName]*placementState
 }
 
 // New returns a Controller with handlers at its informers.
@@ -91,9 +103,9 @@ func New(o Options) (*Controller, error) {
 		Options: o,
 		fleet:   scheduling.NewFleet(),
 		shares:  newShares(o.Workers),
-		plans:   map[cache.ObjectName]*plan{},
+		states:  map[cache.ObjectName]*placementState{},
 		queue: loop.NewOrderedQueue("placement", o.Clock,
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](leastBackoff, mostBackoff),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](minBackoff, maxBackoff),
 			loop.NewTurns(func(placement cache.ObjectName) string { return placement.Namespace })),
 	}
 	if err := o.Scores.Informer().AddIndexers(cache.Indexers{byProfile: profileOf}); err != nil {
@@ -123,22 +135,27 @@ func (c *Controller) Run(ctx context.Context) {
 }
 
 // restore reads the decisions of the last run into the fleet. They count for the balance of other
-// placements even before their placement has a plan, and the plan continues from them.
+// placements even before their placement has a plan, and its first pass continues from them.
 func (c *Controller) restore() error {
 	all, err := c.Placements.Lister().List(labels.Everything())
 	if err != nil {
 		return err
 	}
 	for _, placement := range all {
-		have, err := c.slicesOf(placement)
+		decided, err := c.lastDecided(placement)
 		if err != nil {
 			return err
 		}
-		have = slices.DeleteFunc(have, c.isForged)
-		c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(),
-			scheduling.NewDecision(decision.AllClusters(have), placement.Status.LastMoveTime))
+		c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(), scheduling.NewDecision(decided, placement.Status.LastMoveTime))
 	}
 	return nil
+}
+
+// lastDecided returns the clusters that this controller has decided for a placement, as of its
+// slices. It ignores forged slices.
+func (c *Controller) lastDecided(placement *v1alpha1.Placement) ([]types.NamespacedName, error) {
+	have, err := c.slicesOf(placement)
+	return decision.AllClusters(slices.DeleteFunc(have, c.isForged)), err
 }
 
 // isForged returns whether somebody else than this controller wrote the slice last. Such a slice is
@@ -149,8 +166,8 @@ func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
 	return c.User != "" && writer != c.User && writer != v1alpha1.ControllerManagerUser
 }
 
-// kind is the kind of Placements.
-const kind = "Placement"
+// placementKind is the kind of Placements.
+const placementKind = "Placement"
 
 var (
 	passes = metrics.NewCounter(&metrics.CounterOpts{

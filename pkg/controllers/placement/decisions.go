@@ -38,26 +38,26 @@ var errBehind = errors.New("the cache is behind")
 // syncDecisions writes the slices, and the status, as the last pass has decided. It returns false
 // if the cache lacks the last write: writing before that could remove a cluster from its only
 // slice.
-func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) (bool, error) {
-	if c.isBehind(placement, p, now) {
+func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Placement, state *placementState, now time.Time) (bool, error) {
+	if c.isBehind(placement, state, now) {
 		return false, nil
 	}
 	have, err := c.slicesOf(placement)
 	if err != nil {
 		return false, err
 	}
-	slicer := slicer{placement, c.User}
-	want, groups := slicer.divide(p.result.Groups)
-	err = c.write(ctx, p, slicer.steps(have, want), now)
+	s := slicer{placement, c.User}
+	want, groups := s.divide(state.result.Groups)
+	err = c.write(ctx, state, s.steps(have, want), now)
 	switch {
 	case errors.Is(err, errBehind):
 		return false, nil
 	case errors.Is(err, errTaken):
-		return false, errors.Join(err, c.updateNameTaken(ctx, placement, p, err))
+		return false, errors.Join(err, c.updateNameTaken(ctx, placement, state, err))
 	case err != nil:
 		return false, err
 	}
-	return true, c.updateStatus(ctx, placement, p, groups)
+	return true, c.updateStatus(ctx, placement, state, groups)
 }
 
 // slicesOf returns the PlacementDecisions that a placement owns, as of the last event, in their
@@ -88,13 +88,13 @@ type written struct {
 type unseen map[string]written
 
 // isBehind returns whether the cache lacks a write.
-func (c *Controller) isBehind(placement *v1alpha1.Placement, p *plan, now time.Time) bool {
+func (c *Controller) isBehind(placement *v1alpha1.Placement, state *placementState, now time.Time) bool {
 	lister := c.Decisions.Lister()
-	for name, slice := range p.unseen {
+	for name, slice := range state.unseen {
 		if have, err := lister.PlacementDecisions(placement.Namespace).Get(name); !slice.isIn(have, err) && now.Sub(slice.at) < unseenLimit {
 			return true
 		}
-		delete(p.unseen, name)
+		delete(state.unseen, name)
 	}
 	return false
 }
@@ -112,7 +112,7 @@ func (w written) isIn(have *inventoryv1alpha1.PlacementDecision, err error) bool
 }
 
 // write takes steps one after another.
-func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.Time) error {
+func (c *Controller) write(ctx context.Context, state *placementState, todo []step, now time.Time) error {
 	made := map[string]*inventoryv1alpha1.PlacementDecision{}
 	for _, s := range todo {
 		if s.want == nil && made[s.have.Name] != nil {
@@ -125,11 +125,11 @@ func (c *Controller) write(ctx context.Context, p *plan, todo []step, now time.T
 		}
 		writes.Inc()
 		if slice == nil {
-			p.unseen[s.have.Name] = written{uid: s.have.UID, at: now}
+			state.unseen[s.have.Name] = written{uid: s.have.UID, at: now}
 			continue
 		}
 		made[slice.Name] = slice
-		p.unseen[slice.Name] = written{uid: slice.UID, version: slice.ResourceVersion, at: now}
+		state.unseen[slice.Name] = written{uid: slice.UID, version: slice.ResourceVersion, at: now}
 	}
 	return nil
 }
@@ -236,7 +236,7 @@ func (s slicer) newSlice(name string, index int, clusters []types.NamespacedName
 				// Workloads name the Placement by the label clusterpass.dev/placement.
 				inventoryv1alpha1.PlacementKeyLabel: decision.Key(s.placement.Name),
 			},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, v1alpha1.SchemeGroupVersion.WithKind(kind))},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, v1alpha1.SchemeGroupVersion.WithKind(placementKind))},
 		},
 		Decisions:     []inventoryv1alpha1.ClusterDecision{},
 		SchedulerName: SchedulerName,

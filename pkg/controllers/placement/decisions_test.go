@@ -25,19 +25,19 @@ import (
 // hub may ever have.
 func TestSliceName(t *testing.T) {
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("p", 63)}}
-	slicer := slicer{placement: placement}
+	s := slicer{placement: placement}
 	clusters := make([]types.NamespacedName, 100_000)
 	for i := range clusters {
 		clusters[i] = types.NamespacedName{Namespace: placement.Namespace, Name: fmt.Sprintf("%s-%06d", strings.Repeat("c", 246), i)}
 	}
-	all, _ := slicer.divide([]scheduling.Group{{Name: strings.Repeat("g", 63), Clusters: clusters}})
+	all, _ := s.divide([]scheduling.Group{{Name: strings.Repeat("g", 63), Clusters: clusters}})
 	require.Len(t, all, 1000)
 	stays := map[types.NamespacedName]bool{}
 	seen := map[types.NamespacedName]int{}
 	for _, cluster := range clusters {
 		stays[cluster], seen[cluster] = true, 1
 	}
-	between := slicer.inBetween([]step{{have: all[999]}, {have: all[0]}}, seen, stays)
+	between := s.inBetween([]step{{have: all[999]}, {have: all[0]}}, seen, stays)
 	require.Len(t, between, 2)
 	names := sets.New[string]()
 	for _, slice := range append(all, between...) {

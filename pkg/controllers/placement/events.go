@@ -63,12 +63,12 @@ func (c *Controller) placementUpdated(oldObj, obj any) {
 	}
 }
 
-// enqueue enqueues a placement, and makes a pass and a review of its author due.
+// enqueue enqueues a placement for a review of its author and a pass.
 func (c *Controller) enqueue(name cache.ObjectName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if plan := c.plans[name]; plan != nil {
-		plan.events.pass, plan.events.review = true, true
+	if state := c.states[name]; state != nil {
+		state.fromEvents.pass, state.fromEvents.review = true, true
 	}
 	c.queue.Add(name)
 }
@@ -106,9 +106,9 @@ func (c *Controller) clusterChanged(name types.NamespacedName) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for name, plan := range c.plans {
-		if plan.policy != nil && plan.policy.AffectedBy(change) {
-			plan.events.pass = true
+	for name, state := range c.states {
+		if state.policy != nil && state.policy.AffectedBy(change) {
+			state.fromEvents.pass = true
 			c.queue.Add(name)
 		}
 	}
@@ -143,7 +143,7 @@ func ownerOf(obj any) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == kind {
+	if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == placementKind {
 		return []string{string(owner.UID)}, nil
 	}
 	return nil, nil
@@ -163,14 +163,14 @@ func (c *Controller) decisionChanged(obj any) {
 		return
 	}
 	owner := metav1.GetControllerOfNoCopy(slice)
-	if owner == nil || owner.Kind != kind {
+	if owner == nil || owner.Kind != placementKind {
 		return
 	}
 	name := cache.NewObjectName(slice.Namespace, owner.Name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if plan := c.plans[name]; plan != nil {
-		plan.events.slices = true
+	if state := c.states[name]; state != nil {
+		state.fromEvents.slices = true
 		c.queue.Add(name)
 	}
 }

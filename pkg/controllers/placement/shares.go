@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// mostEvaluation bounds how long expressions are evaluated without a break.
-	mostEvaluation = 20 * time.Millisecond
+	// maxEvaluation bounds how long expressions are evaluated without a break.
+	maxEvaluation = 20 * time.Millisecond
 	// burst is how long the expressions of a namespace may be evaluated before it has to wait. It
 	// then waits restFactor times as long as they took: all placements of a namespace together take
 	// at most a quarter of one CPU.
 	burst      = time.Second
 	restFactor = 3
-	// mostPause bounds how long a placement waits for others of its namespace. The fleet keeps the
+	// maxPause bounds how long a placement waits for others of its namespace. The fleet keeps the
 	// log of changes for longer.
-	mostPause = 10 * time.Second
+	maxPause = 10 * time.Second
 )
 
 // shares divides the time for CEL expressions, for compilation and evaluation, between namespaces.
 // The placements of one namespace cannot delay those of others. Use newShares.
 type shares struct {
 	mu sync.Mutex
-	// busy are the namespaces whose expressions are being compiled or evaluated. most is their
-	// maximum number.
-	busy sets.Set[string]
-	most int
+	// busy are the namespaces whose expressions are being compiled or evaluated. maxBusy bounds their
+	// number.
+	busy    sets.Set[string]
+	maxBusy int
 	// owed is until when each namespace would have to wait if there were no burst.
 	owed map[string]time.Time
 	// waiting are the waiting placements of each namespace, by name.
@@ -41,7 +41,7 @@ type shares struct {
 // newShares returns shares for a number of workers. Half of the workers never compile or evaluate
 // expressions. They are reserved for placements without expressions.
 func newShares(workers int) *shares {
-	return &shares{busy: sets.New[string](), most: max(1, workers/2), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
+	return &shares{busy: sets.New[string](), maxBusy: max(1, workers/2), owed: map[string]time.Time{}, waiting: map[string]sets.Set[string]{}}
 }
 
 // enter returns zero if the expressions of a placement may be compiled or evaluated now. The caller
@@ -51,7 +51,7 @@ func (s *shares) enter(placement cache.ObjectName, now time.Time) time.Duration 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	debt := max(0, s.owed[placement.Namespace].Add(-restFactor*burst).Sub(now))
-	if debt > 0 || s.busy.Has(placement.Namespace) || s.busy.Len() >= s.most {
+	if debt > 0 || s.busy.Has(placement.Namespace) || s.busy.Len() >= s.maxBusy {
 		return debt + s.line(placement)
 	}
 	s.quit(placement)
@@ -83,7 +83,7 @@ func (s *shares) line(placement cache.ObjectName) time.Duration {
 		s.waiting[placement.Namespace] = waiting
 	}
 	waiting.Insert(placement.Name)
-	return min(time.Duration(waiting.Len())*mostEvaluation, mostPause)
+	return min(time.Duration(waiting.Len())*maxEvaluation, maxPause)
 }
 
 func (s *shares) quit(placement cache.ObjectName) {

@@ -24,10 +24,10 @@ func TestShares(t *testing.T) {
 	}
 	assert.Zero(t, s.enter(a, now))
 	for range 3 {
-		assert.Equal(t, mostEvaluation, s.enter(cache.NewObjectName("a", "2"), now), "one at a time, and the same one waits once")
+		assert.Equal(t, maxEvaluation, s.enter(cache.NewObjectName("a", "2"), now), "one at a time, and the same one waits once")
 	}
-	assert.Equal(t, 2*mostEvaluation, s.enter(cache.NewObjectName("a", "3"), now), "each behind the one before")
-	assert.Equal(t, 3*mostEvaluation, s.again(a), "who has not come to an end, too")
+	assert.Equal(t, 2*maxEvaluation, s.enter(cache.NewObjectName("a", "3"), now), "each behind the one before")
+	assert.Equal(t, 3*maxEvaluation, s.again(a), "who has not come to an end, too")
 	assert.Zero(t, s.enter(other, now), "another namespace does not wait")
 	s.leave("a", now, now)
 	s.leave("b", now, now)
@@ -39,7 +39,7 @@ func TestShares(t *testing.T) {
 	work(a, burst)
 	work(a, burst) // A burst is free.
 	wait := s.enter(a, now)
-	assert.Equal(t, restFactor*burst+mostEvaluation, wait, "what comes after it is not")
+	assert.Equal(t, restFactor*burst+maxEvaluation, wait, "what comes after it is not")
 	work(other, 0)
 
 	now = now.Add(wait)
@@ -49,8 +49,8 @@ func TestShares(t *testing.T) {
 			now = now.Add(wait)
 			continue
 		}
-		s.leave("a", now, now.Add(mostEvaluation))
-		now, worked = now.Add(mostEvaluation), worked+mostEvaluation
+		s.leave("a", now, now.Add(maxEvaluation))
+		now, worked = now.Add(maxEvaluation), worked+maxEvaluation
 		assert.LessOrEqual(t, worked, now.Sub(start)/(restFactor+1)+2*burst, "a quarter of the time, in the long run")
 	}
 	now = now.Add(time.Hour)
@@ -64,7 +64,7 @@ func TestShares_ManyNamespaces(t *testing.T) {
 	for _, namespace := range []string{"a", "b"} {
 		assert.Zero(t, s.enter(cache.NewObjectName(namespace, "1"), now))
 	}
-	assert.Equal(t, mostEvaluation, s.enter(cache.NewObjectName("c", "1"), now), "half of the workers are left to placements without expressions")
+	assert.Equal(t, maxEvaluation, s.enter(cache.NewObjectName("c", "1"), now), "half of the workers are left to placements without expressions")
 	s.leave("a", now, now)
 	assert.Zero(t, s.enter(cache.NewObjectName("c", "1"), now))
 	assert.Zero(t, newShares(1).enter(cache.NewObjectName("a", "1"), now), "a single worker does both")

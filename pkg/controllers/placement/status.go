@@ -26,44 +26,44 @@ const maxNamed = 10
 
 // latest returns the newer of the cached placement and the last one that was written: the cache may
 // lack it.
-func (p *plan) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
-	if p.lastStatus == nil || p.lastStatus.UID != cached.UID {
+func (s *placementState) latest(cached *v1alpha1.Placement) *v1alpha1.Placement {
+	if s.lastStatus == nil || s.lastStatus.UID != cached.UID {
 		return cached
 	}
-	if order, err := resourceversion.CompareResourceVersion(p.lastStatus.ResourceVersion, cached.ResourceVersion); err != nil || order <= 0 {
+	if order, err := resourceversion.CompareResourceVersion(s.lastStatus.ResourceVersion, cached.ResourceVersion); err != nil || order <= 0 {
 		return cached
 	}
-	return p.lastStatus
+	return s.lastStatus
 }
 
 // updateStatus writes the result of the last pass into the status of a placement, if that changes
 // it.
 func (c *Controller) updateStatus(
-	ctx context.Context, placement *v1alpha1.Placement, p *plan, groups []v1alpha1.DecisionGroupStatus,
+	ctx context.Context, placement *v1alpha1.Placement, state *placementState, groups []v1alpha1.DecisionGroupStatus,
 ) error {
-	next := p.latest(placement).DeepCopy()
+	next := state.latest(placement).DeepCopy()
 	//nolint:gosec // a hub has no such number of objects
 	next.Status = v1alpha1.PlacementStatus{
 		ObservedGeneration:        placement.Generation,
-		NumberOfSelectedClusters:  int32(len(p.result.Decisions)),
-		NumberOfEligibleClusters:  int32(p.result.Eligible),
-		NumberOfCandidateClusters: int32(p.result.Candidates),
-		NumberOfStaleClusters:     int32(p.result.Stale),
-		LastMoveTime:              p.moved,
+		NumberOfSelectedClusters:  int32(len(state.result.Decisions)),
+		NumberOfEligibleClusters:  int32(state.result.Eligible),
+		NumberOfCandidateClusters: int32(state.result.Candidates),
+		NumberOfStaleClusters:     int32(state.result.Stale),
+		LastMoveTime:              state.moved,
 		DecisionGroups:            groups,
 		Conditions:                next.Status.Conditions,
 	}
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionFalse, v1alpha1.PlacementReasonSucceedConfigured,
 		"the spec has no mistakes")
-	status, reason, message := satisfied(p)
+	status, reason, message := satisfied(state)
 	setCondition(next, v1alpha1.PlacementSatisfied, status, reason, message)
-	return c.writeStatus(ctx, placement, p, next)
+	return c.writeStatus(ctx, state, placement, next)
 }
 
-func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) {
-	result := p.result
+func satisfied(state *placementState) (status metav1.ConditionStatus, reason, message string) {
+	result := state.result
 	switch {
-	case p.namespaces.Len() == 0:
+	case state.namespaces.Len() == 0:
 		return metav1.ConditionFalse, v1alpha1.PlacementReasonNoClusterSets,
 			"the author of this placement may list the ClusterProfiles of no namespace in the cluster sets"
 	case result.Candidates == 0:
@@ -83,21 +83,21 @@ func satisfied(p *plan) (status metav1.ConditionStatus, reason, message string) 
 
 // updateMisconfigured writes the mistakes in a spec into the status. The decision of the last good
 // spec stays.
-func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha1.Placement, p *plan) error {
-	next := p.latest(placement).DeepCopy()
+func (c *Controller) updateMisconfigured(ctx context.Context, placement *v1alpha1.Placement, state *placementState) error {
+	next := state.latest(placement).DeepCopy()
 	next.Status.ObservedGeneration = placement.Generation
-	message := words.Message(p.mistakes.ToAggregate().Error())
+	message := words.Message(state.mistakes.ToAggregate().Error())
 	setCondition(next, v1alpha1.PlacementMisconfigured, metav1.ConditionTrue, v1alpha1.PlacementReasonMisconfigured, message)
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonMisconfigured,
 		"the last good decision stays: "+message)
-	return c.writeStatus(ctx, placement, p, next)
+	return c.writeStatus(ctx, state, placement, next)
 }
 
 // updateNameTaken writes into the status that a PlacementDecision cannot be written.
-func (c *Controller) updateNameTaken(ctx context.Context, placement *v1alpha1.Placement, p *plan, err error) error {
-	next := p.latest(placement).DeepCopy()
+func (c *Controller) updateNameTaken(ctx context.Context, placement *v1alpha1.Placement, state *placementState, err error) error {
+	next := state.latest(placement).DeepCopy()
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonNameTaken, err.Error())
-	return c.writeStatus(ctx, placement, p, next)
+	return c.writeStatus(ctx, state, placement, next)
 }
 
 func setCondition(placement *v1alpha1.Placement, of string, status metav1.ConditionStatus, reason, message string) {
@@ -106,8 +106,8 @@ func setCondition(placement *v1alpha1.Placement, of string, status metav1.Condit
 	})
 }
 
-func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placement, p *plan, next *v1alpha1.Placement) error {
-	if equality.Semantic.DeepEqual(p.latest(placement).Status, next.Status) {
+func (c *Controller) writeStatus(ctx context.Context, state *placementState, placement, next *v1alpha1.Placement) error {
+	if equality.Semantic.DeepEqual(state.latest(placement).Status, next.Status) {
 		return nil
 	}
 	lastStatus, err := c.Client.ClusterpassV1alpha1().Placements(placement.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
@@ -115,7 +115,7 @@ func (c *Controller) writeStatus(ctx context.Context, placement *v1alpha1.Placem
 		return nil
 	}
 	if err == nil {
-		p.lastStatus = lastStatus
+		state.lastStatus = lastStatus
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (s slicer) steps(have, want []*inventoryv1alpha1.PlacementDecision) []step 
 	}
 	var ordered []step
 	for len(pending) > 0 {
-		next := slices.IndexFunc(pending, func(next step) bool { return len(next.lost(seen, stays)) == 0 })
+		next := slices.IndexFunc(pending, func(write step) bool { return len(write.lost(seen, stays)) == 0 })
 		if next < 0 {
 			for _, slice := range s.inBetween(pending, seen, stays) {
 				ordered = append(ordered, step{want: slice})
@@ -106,8 +106,8 @@ func (s slicer) inBetween(
 	pending []step, seen map[types.NamespacedName]int, stays map[types.NamespacedName]bool,
 ) []*inventoryv1alpha1.PlacementDecision {
 	var moving []types.NamespacedName
-	for _, next := range pending {
-		moving = append(moving, next.lost(seen, stays)...)
+	for _, blocked := range pending {
+		moving = append(moving, blocked.lost(seen, stays)...)
 	}
 	slices.SortFunc(moving, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
 	var between []*inventoryv1alpha1.PlacementDecision

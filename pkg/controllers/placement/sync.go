@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/rights"
 	"clusterpass.dev/pkg/scheduling"
 )
@@ -27,13 +26,14 @@ import (
 // again.
 const reviewPeriod = 5 * time.Minute
 
-// plan is how a placement is followed. The queue gives a placement to one worker at a time. That
-// worker owns all fields but events and policy.
-type plan struct {
-	// events is what events have made due and no worker has seen yet. Controller.mu guards it.
-	events due
-	// due is what the worker has to do.
-	due due
+// placementState is what the controller knows about a placement. The queue gives a placement to one
+// worker at a time. That worker owns all fields but fromEvents and policy.
+type placementState struct {
+	// fromEvents is work that events have caused and no worker has taken over. Controller.mu guards
+	// it.
+	fromEvents pendingWork
+	// pending is work that the worker has taken over and not finished.
+	pending pendingWork
 
 	// uid and generation are those of the placement, and namespaces those that it selects from; nil
 	// before they were first reviewed. reviewed is when the author's access to them was last reviewed,
@@ -44,10 +44,10 @@ type plan struct {
 	reviewed   time.Time
 
 	// compiled says that the spec of generation is compiled for namespaces. Either it has mistakes,
-	// or schedule follows it.
+	// or plan applies it.
 	compiled bool
 	mistakes field.ErrorList
-	schedule *scheduling.Plan
+	plan     *scheduling.Plan
 	// policy is that of the spec that was compiled last; nil if that has mistakes, or before. Event
 	// handlers read it: Controller.mu guards it against writes of the worker.
 	policy *scheduling.Policy
@@ -64,10 +64,10 @@ type plan struct {
 	lastStatus *v1alpha1.Placement
 }
 
-// due is what is due for a placement.
-type due struct {
-	// review is a review of the author, before anything else. pass is a pass of the scheduler, and
-	// slices a comparison of the slices with its result.
+// pendingWork says what is to be done for a placement.
+type pendingWork struct {
+	// review is a review of the author, before anything else. pass is a pass of the scheduler. slices
+	// is a comparison of the slices with the result of the last pass.
 	review, pass, slices bool
 }
 
@@ -83,42 +83,42 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 		return 0, err
 	}
 	now := c.Clock.Now()
-	p, err := c.planFor(placement)
+	state, err := c.stateFor(placement)
 	if err != nil {
 		return 0, err
 	}
-	if err := c.review(ctx, placement, p, now); err != nil {
+	if err := c.review(ctx, placement, state, now); err != nil {
 		return 0, err
 	}
-	if wait := c.compile(placement, p); wait > 0 {
+	if wait := c.compile(placement, state); wait > 0 {
 		return wait, nil
 	}
-	if len(p.mistakes) > 0 {
-		return 0, c.updateMisconfigured(ctx, placement, p)
+	if len(state.mistakes) > 0 {
+		return 0, c.updateMisconfigured(ctx, placement, state)
 	}
-	wait := c.pass(placement, p, now)
-	// A share that is used up puts off a pass that is due. If none is, slices that somebody has
-	// changed are repaired nevertheless.
-	if wait > 0 && (p.due.pass || !p.due.slices) {
-		return wait, nil
-	}
-	if p.due.slices {
-		if inSync, err := c.syncDecisions(ctx, placement, p, now); err != nil || !inSync {
-			return unseenPeriod, err
+	wait := c.pass(placement, state, now)
+	// Slices wait for the result of a pending pass. If no pass is pending, slices that somebody has
+	// changed are repaired even if the share of the namespace is used up.
+	if state.pending.slices && !state.pending.pass {
+		switch inSync, err := c.syncDecisions(ctx, placement, state, now); {
+		case err != nil:
+			return 0, err
+		case !inSync:
+			return unseenPeriod, nil
 		}
-		p.due.slices = false
+		state.pending.slices = false
 	}
 	if wait > 0 {
 		return wait, nil
 	}
-	return until(now, p.schedule.NextPass(now, evaluateNothing), p), nil
+	return until(now, state.plan.NextPass(now, evaluateNothing), state), nil
 }
 
 func evaluateNothing() bool { return false }
 
 // until returns after how long to reconcile again, zero if only a change makes that necessary.
-func until(now, next time.Time, p *plan) time.Duration {
-	if !p.reviewed.IsZero() && (next.IsZero() || next.Sub(now) > reviewPeriod) {
+func until(now, next time.Time, state *placementState) time.Duration {
+	if !state.reviewed.IsZero() && (next.IsZero() || next.Sub(now) > reviewPeriod) {
 		return reviewPeriod
 	}
 	if next.IsZero() {
@@ -130,61 +130,62 @@ func until(now, next time.Time, p *plan) time.Duration {
 func (c *Controller) forget(name cache.ObjectName) {
 	c.shares.forget(name)
 	c.mu.Lock()
-	delete(c.plans, name)
+	delete(c.states, name)
 	c.mu.Unlock()
 	c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
 }
 
-// planFor returns the plan of a placement, which may be new, with what events have made due.
-func (c *Controller) planFor(placement *v1alpha1.Placement) (*plan, error) {
+// stateFor returns the state of a placement, which may be new. The work that events have caused
+// becomes pending.
+func (c *Controller) stateFor(placement *v1alpha1.Placement) (*placementState, error) {
 	name := cache.MetaObjectToName(placement)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.plans[name]
-	if p == nil || p.uid != placement.UID {
-		have, err := c.slicesOf(placement)
+	state := c.states[name]
+	if state == nil || state.uid != placement.UID {
+		decided, err := c.lastDecided(placement)
 		if err != nil {
 			return nil, err
 		}
-		if p != nil {
+		if state != nil {
 			// Another placement has the name now. It did not select what the old one did.
 			c.fleet.SetDecision(name.AsNamespacedName(), scheduling.Decision{})
 		}
-		p = &plan{uid: placement.UID, decided: decision.AllClusters(have), unseen: unseen{}}
-		c.plans[name] = p
+		state = &placementState{uid: placement.UID, decided: decided, unseen: unseen{}}
+		c.states[name] = state
 	}
-	p.due = due{
-		review: p.due.review || p.events.review,
-		pass:   p.due.pass || p.events.pass,
-		slices: p.due.slices || p.events.slices,
+	state.pending = pendingWork{
+		review: state.pending.review || state.fromEvents.review,
+		pass:   state.pending.pass || state.fromEvents.pass,
+		slices: state.pending.slices || state.fromEvents.slices,
 	}
-	p.events = due{}
-	return p, nil
+	state.fromEvents = pendingWork{}
+	return state, nil
 }
 
-// review updates the namespaces that a placement selects from, if their review is due. It has the
-// plan start again if these, or the spec, have changed.
-func (c *Controller) review(ctx context.Context, placement *v1alpha1.Placement, p *plan, now time.Time) error {
-	sameSpec := p.namespaces != nil && p.generation == placement.Generation
-	if sameSpec && !p.due.review && (p.reviewed.IsZero() || now.Sub(p.reviewed) < reviewPeriod) {
+// review updates the namespaces that a placement selects from, if their review is due. If these or
+// the spec have changed, the spec is compiled again.
+func (c *Controller) review(ctx context.Context, placement *v1alpha1.Placement, state *placementState, now time.Time) error {
+	sameSpec := state.namespaces != nil && state.generation == placement.Generation
+	if sameSpec && !state.pending.review && (state.reviewed.IsZero() || now.Sub(state.reviewed) < reviewPeriod) {
 		return nil
 	}
 	namespaces, reviewed, err := c.namespacesOf(ctx, placement, now)
 	if err != nil {
 		return err
 	}
-	p.due.review, p.reviewed = false, reviewed
-	if !sameSpec || !p.namespaces.Equal(namespaces) {
-		p.generation, p.namespaces, p.compiled = placement.Generation, namespaces, false
-		p.due.pass = true
+	state.pending.review, state.reviewed = false, reviewed
+	if !sameSpec || !state.namespaces.Equal(namespaces) {
+		state.generation, state.namespaces, state.compiled = placement.Generation, namespaces, false
+		state.pending.pass = true
 	}
 	return nil
 }
 
-// compile compiles the spec that the plan is for, once. If the expressions of the namespace have
-// used up their share, it returns how long to wait.
-func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.Duration) {
-	if p.compiled {
+// compile compiles the spec for the namespaces, unless that is done. If the expressions of the
+// namespace have used up their share, it returns how long to wait.
+func (c *Controller) compile(placement *v1alpha1.Placement, state *placementState) (wait time.Duration) {
+	if state.compiled {
 		return 0
 	}
 	if scheduling.Evaluates(placement) {
@@ -196,12 +197,12 @@ func (c *Controller) compile(placement *v1alpha1.Placement, p *plan) (wait time.
 	} else {
 		c.shares.forget(cache.MetaObjectToName(placement))
 	}
-	policy, mistakes := scheduling.Compile(placement, sets.List(p.namespaces))
+	policy, mistakes := scheduling.Compile(placement, sets.List(state.namespaces))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.compiled, p.policy, p.mistakes = true, policy, mistakes
+	state.compiled, state.policy, state.mistakes = true, policy, mistakes
 	if policy != nil {
-		p.schedule = scheduling.NewPlan(c.fleet, policy)
+		state.plan = scheduling.NewPlan(c.fleet, policy)
 	}
 	return 0
 }
@@ -236,38 +237,38 @@ func (c *Controller) namespacesOf(ctx context.Context, placement *v1alpha1.Place
 	return namespaces, now, nil
 }
 
-// pass runs the scheduler, if a pass is due. If the expressions of the namespace have used up their
-// share, it returns how long to wait.
-func (c *Controller) pass(placement *v1alpha1.Placement, p *plan, now time.Time) (wait time.Duration) {
-	name, more := cache.MetaObjectToName(placement), func() bool { return true }
+// pass runs the scheduler, if a pass is pending or the last result has expired. If the expressions
+// of the namespace have used up their share, it returns how long to wait.
+func (c *Controller) pass(placement *v1alpha1.Placement, state *placementState, now time.Time) (wait time.Duration) {
+	name, mayContinue := cache.MetaObjectToName(placement), func() bool { return true }
 	if scheduling.Evaluates(placement) {
 		began := c.Clock.Now()
 		if wait := c.shares.enter(name, began); wait > 0 {
 			return wait
 		}
 		defer func() { c.shares.leave(placement.Namespace, began, c.Clock.Now()) }()
-		more = func() bool { return c.Clock.Since(began) < mostEvaluation }
+		mayContinue = func() bool { return c.Clock.Since(began) < maxEvaluation }
 	}
-	if next := p.schedule.NextPass(now, more); !p.due.pass && (next.IsZero() || next.After(now)) {
+	if next := state.plan.NextPass(now, mayContinue); !state.pending.pass && (next.IsZero() || next.After(now)) {
 		return 0
 	}
-	result, finished := p.schedule.RunWhile(now, more)
+	result, finished := state.plan.RunWhile(now, mayContinue)
 	if !finished {
 		return c.shares.again(name)
 	}
-	c.keepResult(placement, p, &result, now)
+	c.keepResult(placement, state, &result, now)
 	return 0
 }
 
 // keepResult stores the result of a pass.
-func (c *Controller) keepResult(placement *v1alpha1.Placement, p *plan, result *scheduling.Result, now time.Time) {
+func (c *Controller) keepResult(placement *v1alpha1.Placement, state *placementState, result *scheduling.Result, now time.Time) {
 	passes.Inc()
-	p.moved = cmp.Or(p.moved, placement.Status.LastMoveTime)
+	state.moved = cmp.Or(state.moved, placement.Status.LastMoveTime)
 	if result.Moved {
-		p.moved = &metav1.MicroTime{Time: now.Truncate(time.Microsecond)}
-		c.recordMove(placement, p.decided, result.Decisions)
+		state.moved = &metav1.MicroTime{Time: now.Truncate(time.Microsecond)}
+		c.recordMove(placement, state.decided, result.Decisions)
 	}
-	p.result, p.decided = result, result.Decisions
-	p.due.pass, p.due.slices = false, true
-	c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(), scheduling.NewDecision(p.decided, p.moved))
+	state.result, state.decided = result, result.Decisions
+	state.pending.pass, state.pending.slices = false, true
+	c.fleet.SetDecision(cache.MetaObjectToName(placement).AsNamespacedName(), scheduling.NewDecision(state.decided, state.moved))
 }

@@ -79,12 +79,12 @@ func TestController_EventOfItsOwnWrite(t *testing.T) {
 	f := newChoice(t)
 	f.score("b", 30)
 	f.run()
-	result := f.plans[cache.NewObjectName(team, "best")].result
+	result := f.states[cache.NewObjectName(team, "best")].result
 	version := f.version
 	f.see()
 	require.Positive(t, f.queue.Len())
 	f.run()
-	assert.Same(t, result, f.plans[cache.NewObjectName(team, "best")].result)
+	assert.Same(t, result, f.states[cache.NewObjectName(team, "best")].result)
 	assert.Equal(t, version, f.version, "nothing is written")
 }
 
@@ -154,9 +154,9 @@ func TestController_Shares(t *testing.T) {
 	wait := f.run()
 	assert.Equal(t, []string{"a"}, f.chosen("cheap"), "what has no expressions does not wait")
 	assert.Empty(t, f.chosen("later"))
-	assert.False(t, f.plans[cache.NewObjectName(team, "later")].compiled, "to compile is work, too")
+	assert.False(t, f.states[cache.NewObjectName(team, "later")].compiled, "to compile is work, too")
 	assert.Greater(t, wait, 2*time.Minute)
-	assert.True(t, f.plans[cache.NewObjectName(team, "dear")].due.pass, "a change that was not looked at may touch it")
+	assert.True(t, f.states[cache.NewObjectName(team, "dear")].pending.pass, "a change that was not looked at may touch it")
 
 	f.clock.Step(wait)
 	f.queue.Add(cache.NewObjectName(team, "later"))
@@ -208,6 +208,8 @@ func TestController_RestoreForged(t *testing.T) {
 	after.placementChanged(placement)
 	after.run()
 	assert.Equal(t, []string{"a"}, after.chosen("any"), "what somebody else wrote is not what was decided")
+	require.Len(t, after.events.Events, 1)
+	assert.Contains(t, <-after.events.Events, "new: team/a; no longer: none", "nor does the event name it")
 	for _, slice := range after.slices {
 		assert.Equal(t, controller, slice.Annotations[v1alpha1.AnnotationDecisionWriter])
 	}
@@ -388,7 +390,7 @@ func TestController_Explained(t *testing.T) {
 			f.place(placement)
 			f.run()
 			var chosen []string
-			for _, cluster := range f.plans[cache.NewObjectName(team, "all")].decided {
+			for _, cluster := range f.states[cache.NewObjectName(team, "all")].decided {
 				chosen = append(chosen, cluster.String())
 			}
 			assert.Equal(t, test.want, chosen)
