@@ -282,7 +282,7 @@ func roleList(roles []grant.Role) []string {
 	var all []string
 	for _, role := range roles {
 		text := role.String()
-		if !role.Exists() {
+		if !role.IsExisting() {
 			text += fmt.Sprintf(" (%d rules)", len(role.Rules))
 		}
 		all = append(all, text)

@@ -153,7 +153,7 @@ func (t *task) runCold(ctx context.Context) (*issuedToken, error) {
 	if err != nil {
 		return nil, grant.MemberError(t.client, err, "issue the token")
 	}
-	t.waitUsable(ctx, token, ready.Probes)
+	t.waitUsable(ctx, token, ready.AccessChecks)
 	t.verified.Add(verifiedKey{t.stored.UID, t.stored.Generation}, ready.Bound, verifiedTTL)
 	return token, nil
 }
