@@ -64,8 +64,8 @@ func MemberError(client *member.Client, err error, doing string) error {
 
 // IsRefused returns whether a retry cannot help, because the member or clusterpass has refused. A
 // conflict on the member is no refusal, because an equal request may have caused it. An exceeded
-// quota is none either, as it may be raised, and so is a namespace that is being deleted, as it may
-// be created again.
+// quota is no refusal, because it may be raised. A namespace that is being deleted is no refusal,
+// because it may be created again.
 func IsRefused(err error) bool {
 	var ours *RefusedError
 	denied, retryable := member.IsDenied(err)
@@ -185,8 +185,8 @@ type ensurer struct {
 // the name. The Secret comes before the roles: a Secret of an earlier generation is replaced, which
 // ends the earlier tokens before the ServiceAccount gets more rights.
 //
-// Ensure returns a *RefusedError, and changes nothing, for an object with one of these names that
-// is not the grant's.
+// If an object with one of these names is not the grant's, Ensure returns a *RefusedError and does
+// not change the object.
 func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 	e := &ensurer{Keeper: k, fence: newFence(k.Clock, k.Grant)}
 	account, created, err := e.ensureServiceAccount(ctx)
@@ -207,9 +207,9 @@ func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
 		Changed: created || e.changed.Load()}, nil
 }
 
-// CheckAccount returns a *RefusedError if the ServiceAccount exists and is not the grant's. It also
-// does if the ServiceAccount is missing and a binding that is not this hub's names it. Otherwise a
-// request would get the rights that others have given to that ServiceAccount.
+// CheckAccount returns a *RefusedError if the ServiceAccount exists and is not the grant's, or if
+// it is missing and a binding that is not this hub's names it. Otherwise a request would get the
+// rights that others have given to that ServiceAccount.
 func (k *Keeper) CheckAccount(ctx context.Context) error {
 	account := k.Grant.Spec.ServiceAccount
 	found, err := k.Client.CoreV1().ServiceAccounts(account.Namespace).Get(ctx, account.Name, metav1.GetOptions{})
@@ -239,7 +239,8 @@ func (k *Keeper) checkAccountOwner(account *corev1.ServiceAccount) error {
 }
 
 // ensureServiceAccount returns the ServiceAccount, and whether it was missing and has been created.
-// Before it creates one, it removes leftover bindings that name it.
+// Before it creates one, it removes this hub's leftover bindings that name it. For a binding that
+// is not this hub's, it returns a *RefusedError.
 func (e *ensurer) ensureServiceAccount(ctx context.Context) (account *corev1.ServiceAccount, created bool, err error) {
 	want := &corev1.ServiceAccount{ObjectMeta: e.meta(e.Grant.Spec.ServiceAccount.Namespace, e.Grant.Spec.ServiceAccount.Name)}
 	accounts := e.Client.CoreV1().ServiceAccounts(want.Namespace)

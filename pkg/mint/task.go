@@ -180,9 +180,9 @@ func (t *task) identify(ctx context.Context) error {
 	return nil
 }
 
-// confirmNotLeaving returns an error if the member is being removed from the hub. Then it also
-// deletes the grant, if this request has created it. It reads the mark only before the first token
-// of a grant.
+// confirmNotLeaving returns an error if the member is being removed from the hub, or if that is
+// unknown. After an error it deletes the grant, if this request has created it. It reads the mark
+// of a leaving member only before the first token of a grant.
 //
 // The removal of a member first sets the mark, and then lists the grants. A request first stores
 // its grant, and then reads the mark. So either the removal finds the grant, or the request finds
@@ -233,7 +233,7 @@ func (t *task) keeper(g *clusterpassv1alpha1.AuthTokenGrant) *grant.Keeper {
 }
 
 // handleEnsureError returns the error for the requester after Ensure has failed with err. If this
-// request has created the grant, and the member has refused an object, it deletes the grant.
+// request has created the grant, and the member or clusterpass has refused, it deletes the grant.
 // Otherwise it records the error in the condition Ready of the grant, unless the requester has
 // cancelled the request.
 func (t *task) handleEnsureError(ctx context.Context, err error) error {
@@ -265,7 +265,7 @@ func (t *task) handleEnsureError(ctx context.Context, err error) error {
 }
 
 // deleteCreatedGrant deletes the grant that this request has created, and its objects on the
-// member, after the member has refused an object or is found to be leaving. Otherwise, the grant
+// member, after a refusal of Ensure or an error of confirmNotLeaving. Otherwise, the grant
 // would keep the name of its ServiceAccount. It keeps a grant that has changed, because an equal
 // request may have a token for it. If it fails after the grant is marked as deleted, the controller
 // manager removes the rest.
