@@ -12,20 +12,21 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// TokenCacheTTL is how long a token may still be accepted by its member after the
-// Secret that it is bound to is gone: kube-apiserver's authenticator keeps what it
-// has accepted for 10 s (k8s.io/apiserver's delegating and token cache authenticators), and
-// a second more is for clocks that count whole ones.
+// TokenCacheTTL is how long a member may still accept a token after the Secret that it is bound to
+// is deleted. kube-apiserver caches successful authentications for 10 s (k8s.io/apiserver's
+// delegating and token cache authenticators). One second is added for times that are rounded to
+// seconds.
 const TokenCacheTTL = 11 * time.Second
 
-// fence keeps the rights of a new generation of a grant from the tokens of the one
-// before: those belong to the same ServiceAccount, and are accepted for a while after
-// their Secret is gone.
+// fence delays the new rights of a changed grant until no earlier token is accepted any more.
+// Earlier tokens are for the same ServiceAccount, and the member accepts them for up to
+// TokenCacheTTL after their Secret is deleted.
 type fence struct {
 	clock clock.Clock
-	// needed says that there may be such tokens.
+	// needed says that there may be earlier tokens.
 	needed bool
-	until  time.Time
+	// until is when the last earlier token ends.
+	until time.Time
 }
 
 func newFence(c clock.Clock, g *v1alpha1.AuthTokenGrant) fence {
@@ -33,17 +34,17 @@ func newFence(c clock.Clock, g *v1alpha1.AuthTokenGrant) fence {
 	return fence{clock: c, needed: IsChanging(g) && issued}
 }
 
-// IsChanging returns whether the spec of g has been changed and the member does not have all of
-// that yet.
+// IsChanging returns whether the spec of g was changed and the member does not have all its objects
+// yet.
 func IsChanging(g *v1alpha1.AuthTokenGrant) bool {
 	return g.Generation > 1 && g.Status.ObservedGeneration < g.Generation
 }
 
-// secretSeen notes that the Secret on the member is that of the new generation, so that no token of
-// the one before is bound to it. Before that, nothing waits: not the Secret itself.
+// secretSeen starts the delay: the member now has the Secret of the new generation, and that of the
+// earlier one is deleted. Before secretSeen, wait returns at once, also for the Secret itself.
 func (f *fence) secretSeen() { f.until = f.clock.Now().Add(TokenCacheTTL) }
 
-// wait returns once no token of an earlier generation is accepted any more.
+// wait returns when the member does not accept tokens of an earlier generation any more.
 func (f *fence) wait(ctx context.Context) error {
 	left := f.until.Sub(f.clock.Now())
 	if !f.needed || left <= 0 {

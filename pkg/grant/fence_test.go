@@ -53,7 +53,7 @@ func TestFence_Wait(t *testing.T) {
 	}
 }
 
-func TestWorker_AddProbe(t *testing.T) {
+func TestEnsurer_AddAccessCheck(t *testing.T) {
 	resource := func(a authorizationv1.ResourceAttributes) []authorizationv1.SelfSubjectAccessReviewSpec {
 		return []authorizationv1.SelfSubjectAccessReviewSpec{{ResourceAttributes: &a}}
 	}
@@ -63,11 +63,11 @@ func TestWorker_AddProbe(t *testing.T) {
 		want      []authorizationv1.SelfSubjectAccessReviewSpec
 	}{
 		"a role without rules allows nothing to wait for": {},
-		"cluster-admin is probed by its wildcards": {
+		"cluster-admin is checked by its wildcards": {
 			rules: []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}},
 			want:  resource(authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}),
 		},
-		"a Role is probed in its namespace, by the first of everything": {
+		"a Role is checked in its namespace, by the first of everything": {
 			namespace: "team-a",
 			rules: []rbacv1.PolicyRule{
 				{Verbs: []string{"get", "list"}, APIGroups: []string{"", "apps"}, Resources: []string{"pods/log", "pods"}, ResourceNames: []string{"a", "b"}},
@@ -75,7 +75,7 @@ func TestWorker_AddProbe(t *testing.T) {
 			},
 			want: resource(authorizationv1.ResourceAttributes{Namespace: "team-a", Verb: "get", Resource: "pods", Subresource: "log", Name: "a"}),
 		},
-		"a URL is probed as a URL": {
+		"a URL is checked as a URL": {
 			rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}}},
 			want:  []authorizationv1.SelfSubjectAccessReviewSpec{{NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: "get", Path: "/metrics"}}},
 		},
@@ -89,9 +89,9 @@ func TestWorker_AddProbe(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			var w worker
-			w.addProbe(test.namespace, test.rules)
-			assert.Equal(t, test.want, w.probes)
+			var e ensurer
+			e.addAccessCheck(test.namespace, test.rules)
+			assert.Equal(t, test.want, e.accessChecks)
 		})
 	}
 }

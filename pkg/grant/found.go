@@ -28,11 +28,11 @@ import (
 )
 
 const (
-	// maxFound bounds what is kept of a member, in bytes as they are sent: the objects of some 30,000
-	// grants.
+	// maxFound bounds the objects of one member in memory, in bytes as the member sends them. It is
+	// enough for about 30,000 grants.
 	maxFound = 128 << 20
-	// maxName bounds the name of an object on a member, in bytes. Names of RBAC have no bound of their
-	// own; ours, of a role with the longest name, have 302.
+	// maxName bounds the name of an object on a member, in bytes. Kubernetes does not bound the names
+	// of RBAC objects. The longest name that clusterpass creates has 302.
 	maxName = 512
 )
 
@@ -41,7 +41,7 @@ type Object struct {
 	v1alpha1.MemberObject
 	// UID of the object.
 	UID types.UID
-	// Grant is the UID of the grant that the object is labelled for.
+	// Grant is the UID of the grant in the label of the object.
 	Grant types.UID
 
 	subjects   []rbacv1.Subject
@@ -50,19 +50,20 @@ type Object struct {
 	aggregated bool
 }
 
-// Found is what a member has of all the grants of a hub, but for Secrets: the right to list some of
-// those is the right to read all. Their names follow from the other objects.
+// Found has the objects of all grants of a hub on one member, except for Secrets. The permission to
+// list Secrets would be the permission to read all of them. Their names follow from the other
+// objects.
 type Found struct {
 	objects map[v1alpha1.MemberObject]Object
-	// unread are the kinds that could not be listed, and why.
+	// unread has the error for each kind that could not be listed.
 	unread map[string]error
-	// size is that of all objects, in bytes as they are sent.
+	// size is the size of all objects, in bytes as the member has sent them.
 	size int
 }
 
-// List lists the objects of all the grants of a hub on a member, by five calls. Kinds that the
-// member does not let clusterpass list are left out: see Found.Unread. Any other error is returned,
-// also where there is more than is kept of one member.
+// List lists the objects of all grants of a hub on a member, with one list for each of five kinds.
+// It leaves out kinds that the member does not let clusterpass list: see Found.Unread. It returns
+// any other error, and one if the objects exceed maxFound.
 func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Found, error) {
 	f := &Found{objects: map[v1alpha1.MemberObject]Object{}, unread: map[string]error{}}
 	rbac, core := client.RbacV1().RESTClient(), client.CoreV1().RESTClient()
@@ -80,14 +81,14 @@ func List(ctx context.Context, client kubernetes.Interface, hubID string) (*Foun
 	return f, nil
 }
 
-// encoded is a pointer to an object of type T, as it comes in a list.
+// encoded is a pointer to an object of type T that can be decoded from protobuf.
 type encoded[T any] interface {
 	*T
 	metav1.Object
 	Unmarshal(message []byte) error
 }
 
-// list adds to f all objects of a kind that the grants of a hub have.
+// list adds all objects of a kind that belong to the grants of a hub to f.
 func list[T any, P encoded[T]](ctx context.Context, f *Found, hubID string, client rest.Interface, kind string) error {
 	options := metav1.ListOptions{LabelSelector: Selector(hubID)}
 	err := each[T, P](ctx, client, kind, options, func(o P, size int) error { return f.add(kind, o, size) })
@@ -100,7 +101,7 @@ func list[T any, P encoded[T]](ctx context.Context, f *Found, hubID string, clie
 	return nil
 }
 
-// each calls do for each object of a kind that grants own, with its size in bytes as it was sent.
+// each calls do for each object of a kind, with its size in bytes as the member has sent it.
 func each[T any, P encoded[T]](
 	ctx context.Context, client rest.Interface, kind string, options metav1.ListOptions, do func(object P, size int) error,
 ) error {
@@ -113,12 +114,12 @@ func each[T any, P encoded[T]](
 	})
 }
 
-// add adds an object that was sent in size bytes.
+// add adds an object that the member has sent in size bytes.
 func (f *Found) add(kind string, o metav1.Object, size int) error {
 	if f.size += size; f.size > maxFound {
 		return fmt.Errorf("more than %d bytes", maxFound)
 	}
-	// Whoever may make objects on the member may give them our labels.
+	// Everybody who may create objects on the member may give them the labels of clusterpass.
 	if !hasUsualNames(o) {
 		return nil
 	}
@@ -141,44 +142,44 @@ func (f *Found) add(kind string, o metav1.Object, size int) error {
 	return nil
 }
 
-// hasUsualNames returns whether the names of an object are no longer than any that we make or look
-// for: they are in URLs, logs and conditions.
+// hasUsualNames returns whether the name and the namespace of an object are within their bounds.
+// They are used in URLs, logs and conditions.
 func hasUsualNames(o metav1.Object) bool {
 	return len(o.GetName()) <= maxName && len(o.GetNamespace()) <= validation.DNS1123LabelMaxLength
 }
 
-// Unread returns why some kinds could not be listed, or nil.
+// Unread returns the errors of the kinds that could not be listed, or nil.
 func (f *Found) Unread() error {
 	return errors.Join(slices.Collect(maps.Values(f.unread))...)
 }
 
-// Objects returns what was found, in the order in which it would be removed.
+// Objects returns the objects that were found, in the order of their removal.
 func (f *Found) Objects() []Object {
 	return slices.SortedFunc(maps.Values(f.objects), func(a, b Object) int {
 		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-// Has returns whether that one object was found, and not another one of its name.
+// Has returns whether o was found, and not another object with its name.
 func (f *Found) Has(o Object) bool {
 	found, ok := f.objects[o.MemberObject]
 	return ok && found.UID == o.UID
 }
 
-// rank returns when objects of a kind are removed.
+// rank returns the position of a kind in removalOrder.
 func rank(kind string) int {
 	return slices.IndexFunc(removalOrder, func(kinds []string) bool { return slices.Contains(kinds, kind) })
 }
 
-// HasAccount returns whether the ServiceAccount of g was found, as g's.
+// HasAccount returns whether the ServiceAccount of g was found with the label of g.
 func (f *Found) HasAccount(g *v1alpha1.AuthTokenGrant) bool {
 	account := g.Spec.ServiceAccount
 	object, ok := f.objects[v1alpha1.MemberObject{Kind: kindServiceAccount, Namespace: account.Namespace, Name: account.Name}]
 	return ok && object.Grant == g.UID
 }
 
-// Drift returns in what the member differs from what g takes, in words, by kind. Kinds that could
-// not be listed are taken to be right.
+// Drift describes, by kind, an object of g that is missing or changed on the member. It leaves out
+// kinds that could not be listed.
 func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 	drift := map[string]string{}
 	k := &Keeper{Grant: g}
@@ -203,7 +204,7 @@ func (f *Found) Drift(g *v1alpha1.AuthTokenGrant) map[string]string {
 		expect(role.Kind+"Binding", role.Namespace, name, func(o Object) bool {
 			return o.roleRef == k.roleRef(role) && equality.Semantic.DeepEqual(o.subjects, k.subjects())
 		})
-		if !role.Exists() {
+		if !role.IsExisting() {
 			expect(role.Kind, role.Namespace, name, func(o Object) bool {
 				return !o.aggregated && equality.Semantic.DeepEqual(o.rules, role.Rules)
 			})

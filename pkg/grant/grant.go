@@ -4,6 +4,18 @@
 // Package grant manages the objects of an AuthTokenGrant on its member cluster: their names and
 // labels, and how they are created, repaired and removed. It authorises nobody and issues no
 // tokens.
+//
+// Read the files in this order:
+//
+//	grant.go         New: the grant for a request; the names and labels of its objects
+//	keeper.go        Ensure: the order in which objects are created or repaired; the ServiceAccount and
+//	                 the Secret; Confirm: what is removed if the grant has changed meanwhile
+//	objects.go       the list of a grant's objects; the roles and the bindings
+//	fence.go         the wait between the end of earlier tokens and new rights
+//	accesschecks.go  the access reviews that tell when the member's authoriser knows the bindings
+//	leftovers.go     bindings that name a ServiceAccount that does not exist
+//	remove.go        Remove, EndTokens and EndRights: the removal of a grant's objects
+//	found.go         List: the objects of all grants on a member; Drift: what differs from a grant
 package grant
 
 import (

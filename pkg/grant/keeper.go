@@ -45,7 +45,7 @@ type Keeper struct {
 	Clock clock.Clock
 }
 
-// RefusedError is a refusal by clusterpass, and not by the member.
+// RefusedError says that clusterpass, and not the member, has refused a request.
 type RefusedError struct {
 	// Status is the answer to the requester.
 	Status *apierrors.StatusError
@@ -53,8 +53,8 @@ type RefusedError struct {
 
 func (r *RefusedError) Error() string { return r.Status.Error() }
 
-// MemberError returns the error for the requester of a call to a member: a refusal of ours as it
-// is, and any other by client.Error. It returns nil for nil.
+// MemberError returns the error for the requester after a call to a member has failed: the Status
+// of a *RefusedError, and for other errors that of client.Error. It returns nil for nil.
 func MemberError(client *member.Client, err error, doing string) error {
 	if ours, ok := errors.AsType[*RefusedError](err); ok {
 		return ours.Status
@@ -63,16 +63,16 @@ func MemberError(client *member.Client, err error, doing string) error {
 }
 
 // IsRefused returns whether a retry cannot help, because the member or clusterpass has refused. A
-// conflict on the member is no refusal: another request for the same was faster. Neither is an
-// exceeded quota, which may be raised, nor a namespace that is being deleted, which may be created
-// again.
+// conflict on the member is no refusal, because an equal request may have caused it. An exceeded
+// quota is no refusal, because it may be raised. A namespace that is being deleted is no refusal,
+// because it may be created again.
 func IsRefused(err error) bool {
 	var ours *RefusedError
 	denied, retryable := member.IsDenied(err)
 	return errors.As(err, &ours) || denied && !retryable || !denied && (apierrors.IsForbidden(err) || apierrors.IsInvalid(err))
 }
 
-// refuse returns a *RefusedError for an object on the member that is not the grant's.
+// refuse returns a *RefusedError with 409 and the name of the cluster.
 func (k *Keeper) refuse(format string, args ...any) error {
 	return &RefusedError{apierrors.NewConflict(multiclusterv1alpha1.Resource("authtokenrequests"), k.Grant.Spec.ServiceAccount.Name,
 		fmt.Errorf("cluster %s: %s", Cluster(k.Grant), fmt.Sprintf(format, args...)))}
@@ -100,7 +100,7 @@ func (k *Keeper) owns(object metav1.Object) bool {
 	return k.Grant.UID != "" && object.GetLabels()[LabelGrantUID] == string(k.Grant.UID) && k.isOfHub(object)
 }
 
-// isOfHub returns whether clusterpass made an object on the member for this hub.
+// isOfHub returns whether clusterpass has created an object on the member for this hub.
 func (k *Keeper) isOfHub(object metav1.Object) bool {
 	labels := object.GetLabels()
 	return labels[LabelManagedBy] == ManagedBy && labels[LabelHubID] == k.HubID
@@ -112,8 +112,8 @@ func (k *Keeper) subjects() []rbacv1.Subject {
 	return []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}}
 }
 
-// CheckMember returns a metav1.Status error, 409 with member.CauseIdentity, if g is on another
-// cluster than the one with the UID. It returns nil if either UID is unknown.
+// CheckMember returns 409 with member.CauseIdentity, a metav1.Status error, if the objects of g are
+// on another cluster than the one with the UID. It returns nil if either UID is unknown.
 func CheckMember(g *v1alpha1.AuthTokenGrant, uid types.UID) error {
 	if g.Status.MemberUID == "" || uid == "" || g.Status.MemberUID == uid {
 		return nil
@@ -125,7 +125,7 @@ func CheckMember(g *v1alpha1.AuthTokenGrant, uid types.UID) error {
 		Cluster(g), uid, g.Status.MemberUID, v1alpha1.AnnotationAbandonMember))
 }
 
-// NewConflict returns 409 about an object, with a cause that programs can tell.
+// NewConflict returns 409 about an object, with a cause that programs can recognise.
 func NewConflict(resource schema.GroupResource, name string, cause metav1.CauseType, message string) *apierrors.StatusError {
 	err := apierrors.NewConflict(resource, name, errors.New(message))
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: cause, Message: message}}
@@ -145,71 +145,71 @@ func CheckMemberOf(ctx context.Context, g *v1alpha1.AuthTokenGrant, client *memb
 	return CheckMember(g, uid)
 }
 
-// parallelRoles bounds how many roles of one grant are made or checked at once.
+// parallelRoles bounds how many roles of one grant are created or checked in parallel.
 const parallelRoles = 4
 
-// Bound is what tokens of a grant are issued for and bound to, as it was last seen on the
-// member. Whatever has taken its place since gets no token.
+// Bound identifies the ServiceAccount and the Secret of a grant's tokens, as they were last found
+// on the member. Other objects that have taken their names since get no token.
 type Bound struct {
 	// ServiceAccount is the UID of the ServiceAccount.
 	ServiceAccount types.UID
-	// Secret is the UID of the Secret that tokens are bound to: deleting it ends all of them.
+	// Secret is the UID of the Secret that tokens are bound to. All of them end when it is deleted.
 	Secret types.UID
 }
 
-// Ensured is what Ensure has found or made.
+// Ensured is the result of Ensure.
 type Ensured struct {
 	Bound
 
-	// Probes are access reviews, one for each role, that a token of the grant passes once the
+	// AccessChecks are access reviews, one for each role, that a token of the grant passes once the
 	// member's authoriser knows the bindings.
-	Probes []authorizationv1.SelfSubjectAccessReviewSpec
-	// AccountFound says that the ServiceAccount was there already.
+	AccessChecks []authorizationv1.SelfSubjectAccessReviewSpec
+	// AccountFound says that the ServiceAccount existed already.
 	AccountFound bool
-	// Changed says whether the member lacked anything, or had it otherwise.
+	// Changed says that an object was missing or different, and was created or repaired.
 	Changed bool
 }
 
-// worker is one call of Ensure.
-type worker struct {
+// ensurer has the state of one call of Ensure.
+type ensurer struct {
 	*Keeper
 	fence   fence
 	changed atomic.Bool
-	// mu guards probes: several roles are ensured at once.
-	mu     sync.Mutex
-	probes []authorizationv1.SelfSubjectAccessReviewSpec
+	// mu guards accessChecks: several roles are ensured at once.
+	mu           sync.Mutex
+	accessChecks []authorizationv1.SelfSubjectAccessReviewSpec
 }
 
-// Ensure makes the member have all that the grant names, and nothing that only an
-// earlier generation of it named. What is there already is checked and kept. The
-// ServiceAccount comes first: whoever creates it decides whose it is. Then the
-// Secret of this generation takes the place of an earlier one, which ends the
-// tokens of that, before any right is added.
+// Ensure creates the objects that the grant names, and removes those of earlier generations. It
+// repairs objects that differ. The ServiceAccount comes first, because it decides which grant has
+// the name. The Secret comes before the roles: a Secret of an earlier generation is replaced, which
+// ends the earlier tokens before the ServiceAccount gets more rights.
 //
-// An object of one of these names that is not the grant's is a *RefusedError, and is not touched.
+// If an object with one of these names is not the grant's, Ensure returns a *RefusedError and does
+// not change the object.
 func (k *Keeper) Ensure(ctx context.Context) (*Ensured, error) {
-	w := &worker{Keeper: k, fence: newFence(k.Clock, k.Grant)}
-	account, created, err := w.ensureServiceAccount(ctx)
+	e := &ensurer{Keeper: k, fence: newFence(k.Clock, k.Grant)}
+	account, created, err := e.ensureServiceAccount(ctx)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := w.ensureSecret(ctx, account)
+	secret, err := e.ensureSecret(ctx, account)
 	if err != nil {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
 	if err := k.Remove(ctx, Without(k.Grant.Status.MemberObjects, Objects(k.Grant))); err != nil {
 		return nil, fmt.Errorf("what the grant no longer names: %w", err)
 	}
-	if err := w.eachRole(ctx, w.ensureRole); err != nil {
+	if err := e.eachRole(ctx, e.ensureRole); err != nil {
 		return nil, err
 	}
-	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, Probes: w.probes, AccountFound: !created,
-		Changed: created || w.changed.Load()}, nil
+	return &Ensured{Bound: Bound{ServiceAccount: account.UID, Secret: secret.UID}, AccessChecks: e.accessChecks, AccountFound: !created,
+		Changed: created || e.changed.Load()}, nil
 }
 
-// CheckAccount returns a *RefusedError where the ServiceAccount exists and is not the
-// grant's, or does not and has bindings waiting for it that are not this hub's: else
-// a request would inherit whatever rights that account holds.
+// CheckAccount returns a *RefusedError if the ServiceAccount exists and is not the grant's, or if
+// it is missing and a binding that is not this hub's names it. Otherwise a request would get the
+// rights that others have given to that ServiceAccount.
 func (k *Keeper) CheckAccount(ctx context.Context) error {
 	account := k.Grant.Spec.ServiceAccount
 	found, err := k.Client.CoreV1().ServiceAccounts(account.Namespace).Get(ctx, account.Name, metav1.GetOptions{})
@@ -220,10 +220,12 @@ func (k *Keeper) CheckAccount(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("service account: %w", err)
 	}
-	return k.checkAccount(found)
+	return k.checkAccountOwner(found)
 }
 
-func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
+// checkAccountOwner returns a *RefusedError if the ServiceAccount is not the grant's, or is being
+// deleted.
+func (k *Keeper) checkAccountOwner(account *corev1.ServiceAccount) error {
 	switch {
 	case account.Labels[LabelManagedBy] != ManagedBy:
 		return k.refuse("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
@@ -237,15 +239,16 @@ func (k *Keeper) checkAccount(account *corev1.ServiceAccount) error {
 }
 
 // ensureServiceAccount returns the ServiceAccount, and whether it was missing and has been created.
-// It creates none while a binding waits for one of its name.
-func (w *worker) ensureServiceAccount(ctx context.Context) (account *corev1.ServiceAccount, created bool, err error) {
-	want := &corev1.ServiceAccount{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, w.Grant.Spec.ServiceAccount.Name)}
-	accounts := w.Client.CoreV1().ServiceAccounts(want.Namespace)
+// Before it creates one, it removes this hub's leftover bindings that name it. For a binding that
+// is not this hub's, it returns a *RefusedError.
+func (e *ensurer) ensureServiceAccount(ctx context.Context) (account *corev1.ServiceAccount, created bool, err error) {
+	want := &corev1.ServiceAccount{ObjectMeta: e.meta(e.Grant.Spec.ServiceAccount.Namespace, e.Grant.Spec.ServiceAccount.Name)}
+	accounts := e.Client.CoreV1().ServiceAccounts(want.Namespace)
 	account, created, err = foundOrCreated(ctx, accounts, want.Name, func() (account *corev1.ServiceAccount, err error) {
-		if err := w.clearLeftovers(ctx); err != nil {
+		if err := e.clearLeftovers(ctx); err != nil {
 			return nil, err
 		}
-		err = w.inNamespace(ctx, want.Namespace, func() error {
+		err = e.inNamespace(ctx, want.Namespace, func() error {
 			account, err = accounts.Create(ctx, want, metav1.CreateOptions{})
 			return err
 		})
@@ -254,52 +257,52 @@ func (w *worker) ensureServiceAccount(ctx context.Context) (account *corev1.Serv
 	if err != nil {
 		return nil, false, fmt.Errorf("service account: %w", err)
 	}
-	return account, created, w.checkAccount(account)
+	return account, created, e.checkAccountOwner(account)
 }
 
-// inNamespace does something in a namespace of the member, after creating the
-// namespace where it was found missing. It is never deleted, and it may soon hold
-// what is not ours: it carries no label of a grant.
-func (w *worker) inNamespace(ctx context.Context, name string, do func() error) error {
+// inNamespace calls do, which creates an object in a namespace of the member. If the namespace is
+// missing, inNamespace creates it and calls do again. The namespace has no label of a grant, and is
+// never deleted, because others may use it.
+func (e *ensurer) inNamespace(ctx context.Context, name string, do func() error) error {
 	err := do()
 	if !isNamespaceMissing(err) {
 		return err
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{LabelManagedBy: ManagedBy}}}
-	_, err = w.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+	_, err = e.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("namespace %s is missing: %w", name, err)
 	}
 	return do()
 }
 
-// ensureSecret returns the Secret of this generation of the grant. One of an earlier
-// generation is replaced; one of a later tells that we are late. The ServiceAccount owns it, so
-// that the member's garbage collector leaves no Secret without an account.
-func (w *worker) ensureSecret(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
-	want := &corev1.Secret{ObjectMeta: w.meta(w.Grant.Spec.ServiceAccount.Namespace, SecretName(w.Grant.UID)), Type: SecretType}
-	want.Annotations[AnnotationGeneration] = strconv.FormatInt(w.Grant.Generation, 10)
+// ensureSecret returns the Secret of this generation of the grant. It replaces a Secret of an
+// earlier generation, and returns a *RefusedError for one of a later generation. The ServiceAccount
+// owns the Secret, so that the member's garbage collector deletes the Secret with it.
+func (e *ensurer) ensureSecret(ctx context.Context, account *corev1.ServiceAccount) (*corev1.Secret, error) {
+	want := &corev1.Secret{ObjectMeta: e.meta(e.Grant.Spec.ServiceAccount.Namespace, SecretName(e.Grant.UID)), Type: SecretType}
+	want.Annotations[AnnotationGeneration] = strconv.FormatInt(e.Grant.Generation, 10)
 	want.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: kindServiceAccount, Name: account.Name, UID: account.UID}}
-	secret, err := ensureOwned(ctx, w, w.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
+	secret, err := ensureOwned(ctx, e, e.Client.CoreV1().Secrets(want.Namespace), want, func(found *corev1.Secret) (repair, error) {
 		generation, err := strconv.ParseInt(found.Annotations[AnnotationGeneration], 10, 64)
 		if err != nil {
-			generation = 0 // It does not say, and is replaced.
+			generation = 0 // the annotation is missing or invalid: replace the Secret
 		}
 		switch {
-		case generation > w.Grant.Generation:
-			return keep, w.refuse("grant %s has been changed meanwhile; try again", w.Grant.Name)
-		case generation < w.Grant.Generation, !slices.Contains(found.OwnerReferences, want.OwnerReferences[0]):
-			// Others may own it, too: that is no reason to end the tokens.
+		case generation > e.Grant.Generation:
+			return keep, e.refuse("grant %s has been changed meanwhile; try again", e.Grant.Name)
+		case generation < e.Grant.Generation, !slices.Contains(found.OwnerReferences, want.OwnerReferences[0]):
+			// More owners are no reason to end the tokens.
 			return replace, nil
 		default:
 			return keep, nil
 		}
 	})
-	w.fence.secretSeen()
+	e.fence.secretSeen()
 	return secret, err
 }
 
-// isNamespaceMissing tells a missing namespace from a missing object.
+// isNamespaceMissing returns whether err is a 404 for the namespace, and not for an object in it.
 func isNamespaceMissing(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	return ok && apierrors.IsNotFound(err) && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"

@@ -51,7 +51,7 @@ func Objects(g *v1alpha1.AuthTokenGrant) []v1alpha1.MemberObject {
 	for _, role := range rolesOf(g) {
 		name := BindingName(g.UID, role.Name)
 		objects = append(objects, v1alpha1.MemberObject{Kind: role.Kind + "Binding", Namespace: role.Namespace, Name: name})
-		if !role.Exists() {
+		if !role.IsExisting() {
 			objects = append(objects, v1alpha1.MemberObject{Kind: role.Kind, Namespace: role.Namespace, Name: name})
 		}
 	}
@@ -74,7 +74,7 @@ func Without(objects, others []v1alpha1.MemberObject) []v1alpha1.MemberObject {
 	return slices.DeleteFunc(slices.Clone(objects), func(o v1alpha1.MemberObject) bool { return slices.Contains(others, o) })
 }
 
-// objects is the part of a typed client that a kind of object is kept by.
+// objects is the part of a typed client that a Keeper uses.
 type objects[T metav1.Object] interface {
 	Get(ctx context.Context, name string, opts metav1.GetOptions) (T, error)
 	Create(ctx context.Context, object T, opts metav1.CreateOptions) (T, error)
@@ -82,7 +82,7 @@ type objects[T metav1.Object] interface {
 	Delete(ctx context.Context, name string, opts metav1.DeleteOptions) error
 }
 
-// repair is what it takes to make an object as it should be: the higher, the more.
+// repair is what must be done to an object that was found, from least to most.
 type repair int
 
 const (
@@ -91,8 +91,8 @@ const (
 	replace
 )
 
-// foundOrCreated returns the object called name, created where it is missing, and whether create
-// has done so. Somebody else may create it at the same time.
+// foundOrCreated returns the object called name, after calling create if it is missing, and whether
+// create has created it. Somebody else may create it at the same time.
 func foundOrCreated[T metav1.Object](
 	ctx context.Context, api objects[T], name string, create func() (T, error),
 ) (object T, created bool, err error) {
@@ -108,38 +108,40 @@ func foundOrCreated[T metav1.Object](
 	return object, err == nil, err
 }
 
-// ensureOwned returns the object of the grant that want describes, created where it is missing. One
-// that is there is mended: mend changes what it finds and says what that takes. One of that name
-// that is not the grant's is a *RefusedError and is not touched. What is new waits for the fence.
-func ensureOwned[T metav1.Object](ctx context.Context, w *worker, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
+// ensureOwned returns the object of the grant that want describes, and creates it if it is missing.
+// For an object that exists, mend corrects the fields that differ, and returns whether the object
+// is kept, updated or replaced. If the object is not the grant's, ensureOwned returns a
+// *RefusedError and does not change it. It waits for the fence before it creates or updates an
+// object.
+func ensureOwned[T metav1.Object](ctx context.Context, e *ensurer, api objects[T], want T, mend func(found T) (repair, error)) (T, error) {
 	create := func() (T, error) {
-		if err := w.fence.wait(ctx); err != nil {
+		if err := e.fence.wait(ctx); err != nil {
 			return want, err
 		}
 		return api.Create(ctx, want, metav1.CreateOptions{})
 	}
 	found, created, err := foundOrCreated(ctx, api, want.GetName(), create)
 	if created {
-		w.changed.Store(true)
+		e.changed.Store(true)
 	}
 	if created || err != nil {
 		return found, err
 	}
-	if !w.owns(found) {
-		return found, w.refuse("%T %s exists and is not this grant's", want, want.GetName())
+	if !e.owns(found) {
+		return found, e.refuse("%T %s exists and is not this grant's", want, want.GetName())
 	}
 	needed, err := mend(found)
 	if err != nil || needed == keep {
 		return found, err
 	}
-	w.changed.Store(true)
+	e.changed.Store(true)
 	if needed == replace {
 		if err := deleteExactly(ctx, found, api.Delete); err != nil {
 			return found, err
 		}
 		return create()
 	}
-	if err := w.fence.wait(ctx); err != nil {
+	if err := e.fence.wait(ctx); err != nil {
 		return found, err
 	}
 	return api.Update(ctx, found, metav1.UpdateOptions{})
@@ -149,7 +151,7 @@ func ensureOwned[T metav1.Object](ctx context.Context, w *worker, api objects[T]
 type Role struct {
 	// Kind is ClusterRole or Role. A ClusterRole has no Namespace.
 	Kind, Namespace, Name string
-	// Rules are those of a role that is created for the grant. There are none for one that exists.
+	// Rules are those of a role that is created for the grant. An existing role has none here.
 	Rules []rbacv1.PolicyRule
 }
 
@@ -168,8 +170,9 @@ func Roles(clusterRoles []multiclusterv1alpha1.ClusterRole, roles []multicluster
 // rolesOf returns the roles of g.
 func rolesOf(g *v1alpha1.AuthTokenGrant) []Role { return Roles(g.Spec.ClusterRoles, g.Spec.Roles) }
 
-// Exists returns whether the role is one that the member has already.
-func (r Role) Exists() bool { return len(r.Rules) == 0 }
+// IsExisting returns whether the role is named as an existing role of the member. It does not ask
+// the member.
+func (r Role) IsExisting() bool { return len(r.Rules) == 0 }
 
 // OfCluster returns whether r is a ClusterRole.
 func (r Role) OfCluster() bool { return r.Kind == kindClusterRole }
@@ -182,15 +185,15 @@ func (r Role) String() string {
 	return r.Namespace + "/" + r.Name
 }
 
-// On returns the role by the name that it has on the member for the grant with that UID.
+// On returns the role with the name that it has on the member, for the grant with that UID.
 func (r Role) On(uid types.UID) Role {
-	if !r.Exists() {
+	if !r.IsExisting() {
 		r.Name = BindingName(uid, r.Name)
 	}
 	return r
 }
 
-// eachRole calls do for the roles of the grant, several at once, and returns the first error.
+// eachRole calls do for the roles of the grant, several in parallel, and returns the first error.
 func (k *Keeper) eachRole(ctx context.Context, do func(ctx context.Context, role Role) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelRoles)
@@ -200,41 +203,41 @@ func (k *Keeper) eachRole(ctx context.Context, do func(ctx context.Context, role
 	return group.Wait()
 }
 
-// ensureRole makes the member have a role of the grant, and its binding.
-func (w *worker) ensureRole(ctx context.Context, role Role) error {
-	rules, err := w.ensureRules(ctx, role)
+// ensureRole ensures a role of the grant and its binding.
+func (e *ensurer) ensureRole(ctx context.Context, role Role) error {
+	rules, err := e.ensureRules(ctx, role)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", role.Kind, role, err)
 	}
-	w.addProbe(role.Namespace, rules)
-	if err := w.ensureBinding(ctx, role); err != nil {
+	e.addAccessCheck(role.Namespace, rules)
+	if err := e.ensureBinding(ctx, role); err != nil {
 		return fmt.Errorf("%sBinding of %s: %w", role.Kind, role, err)
 	}
 	return nil
 }
 
-// ensureRules returns the rules of a role: of the one that is made for the grant, in a namespace
-// that is created if it is missing, or of the one that exists.
-func (w *worker) ensureRules(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
-	rbac := w.Client.RbacV1()
+// ensureRules returns the rules of a role. It reads an existing role. Otherwise it ensures the
+// role, and also the namespace of a Role.
+func (e *ensurer) ensureRules(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
+	rbac := e.Client.RbacV1()
 	switch {
-	case role.Exists():
-		return w.existingRole(ctx, role)
+	case role.IsExisting():
+		return e.existingRole(ctx, role)
 	case role.OfCluster():
-		_, err := ensureOwned(ctx, w, rbac.ClusterRoles(), w.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
+		_, err := ensureOwned(ctx, e, rbac.ClusterRoles(), e.clusterRole(role), func(found *rbacv1.ClusterRole) (repair, error) {
 			return max(restore(&found.Rules, role.Rules), restore(&found.AggregationRule, nil)), nil
 		})
 		return role.Rules, err
 	}
-	return role.Rules, w.inNamespace(ctx, role.Namespace, func() error {
-		_, err := ensureOwned(ctx, w, rbac.Roles(role.Namespace), w.role(role), func(found *rbacv1.Role) (repair, error) {
+	return role.Rules, e.inNamespace(ctx, role.Namespace, func() error {
+		_, err := ensureOwned(ctx, e, rbac.Roles(role.Namespace), e.role(role), func(found *rbacv1.Role) (repair, error) {
 			return restore(&found.Rules, role.Rules), nil
 		})
 		return err
 	})
 }
 
-// restore gives a field of an object that was found the value that it should have.
+// restore sets a field of an object to want, and returns whether the object must be updated.
 func restore[T any](found *T, want T) repair {
 	if equality.Semantic.DeepEqual(*found, want) {
 		return keep
@@ -243,10 +246,10 @@ func restore[T any](found *T, want T) repair {
 	return update
 }
 
-// ensureBinding makes the member have the binding for a role of the grant.
-func (w *worker) ensureBinding(ctx context.Context, role Role) (err error) {
-	rbac, want := w.Client.RbacV1(), w.roleBinding(role)
-	// The role that a binding refers to cannot be changed: one with another role is replaced.
+// ensureBinding ensures the binding for a role of the grant.
+func (e *ensurer) ensureBinding(ctx context.Context, role Role) (err error) {
+	rbac, want := e.Client.RbacV1(), e.roleBinding(role)
+	// The roleRef of a binding is immutable, so a binding with another roleRef is replaced.
 	mend := func(subjects *[]rbacv1.Subject, to rbacv1.RoleRef) repair {
 		if to != want.RoleRef {
 			return replace
@@ -255,23 +258,22 @@ func (w *worker) ensureBinding(ctx context.Context, role Role) (err error) {
 	}
 	if role.OfCluster() {
 		want := (*rbacv1.ClusterRoleBinding)(want)
-		_, err = ensureOwned(ctx, w, rbac.ClusterRoleBindings(), want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
+		_, err = ensureOwned(ctx, e, rbac.ClusterRoleBindings(), want, func(found *rbacv1.ClusterRoleBinding) (repair, error) {
 			return mend(&found.Subjects, found.RoleRef), nil
 		})
 		return err
 	}
-	_, err = ensureOwned(ctx, w, rbac.RoleBindings(role.Namespace), want, func(found *rbacv1.RoleBinding) (repair, error) {
+	_, err = ensureOwned(ctx, e, rbac.RoleBindings(role.Namespace), want, func(found *rbacv1.RoleBinding) (repair, error) {
 		return mend(&found.Subjects, found.RoleRef), nil
 	})
 	return err
 }
 
-// CheckRoles returns a *RefusedError where a role that the grant names as existing does
-// not: the token would hold less than its owner believes, until somebody creates a
-// role of that name.
+// CheckRoles returns a *RefusedError if an existing role that the grant names is missing. Otherwise
+// the token would have fewer rights than requested, until somebody creates a role of that name.
 func (k *Keeper) CheckRoles(ctx context.Context) error {
 	return k.eachRole(ctx, func(ctx context.Context, role Role) error {
-		if !role.Exists() {
+		if !role.IsExisting() {
 			return nil
 		}
 		if _, err := k.existingRole(ctx, role); err != nil {
@@ -281,7 +283,7 @@ func (k *Keeper) CheckRoles(ctx context.Context) error {
 	})
 }
 
-// existingRole returns the rules of a role that is to exist, or a *RefusedError if it does not.
+// existingRole returns the rules of an existing role, or a *RefusedError if it is missing.
 func (k *Keeper) existingRole(ctx context.Context, role Role) ([]rbacv1.PolicyRule, error) {
 	rules, err := k.readRole(ctx, role)
 	if !apierrors.IsNotFound(err) {
@@ -309,17 +311,18 @@ func (k *Keeper) readRole(ctx context.Context, role Role) ([]rbacv1.PolicyRule, 
 	return found.Rules, nil
 }
 
-// CheckBindings has the member say whether it lets us make what the grant gives, without
-// making any of it: its error is the member's. A role with rules is tried without its binding.
+// CheckBindings checks by a dry run whether the member lets clusterpass create the bindings to
+// existing roles, and the other roles of the grant. Its error is the member's. The bindings of the
+// other roles are not checked.
 func (k *Keeper) CheckBindings(ctx context.Context) error {
 	rbac, dryRun := k.Client.RbacV1(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	return k.eachRole(ctx, func(ctx context.Context, role Role) (err error) {
 		switch {
-		case role.OfCluster() && role.Exists():
+		case role.OfCluster() && role.IsExisting():
 			_, err = rbac.ClusterRoleBindings().Create(ctx, (*rbacv1.ClusterRoleBinding)(k.roleBinding(role)), dryRun)
 		case role.OfCluster():
 			_, err = rbac.ClusterRoles().Create(ctx, k.clusterRole(role), dryRun)
-		case role.Exists():
+		case role.IsExisting():
 			_, err = rbac.RoleBindings(role.Namespace).Create(ctx, k.roleBinding(role), dryRun)
 		default:
 			_, err = rbac.Roles(role.Namespace).Create(ctx, k.role(role), dryRun)
@@ -332,8 +335,8 @@ func (k *Keeper) CheckBindings(ctx context.Context) error {
 	})
 }
 
-// bindingMeta returns the metadata of the binding for a role, and of the role if it is made for the
-// grant.
+// bindingMeta returns the metadata of the binding for a role, and of the role if it is created for
+// the grant.
 func (k *Keeper) bindingMeta(role Role) metav1.ObjectMeta {
 	return k.meta(role.Namespace, BindingName(k.Grant.UID, role.Name))
 }

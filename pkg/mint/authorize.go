@@ -39,7 +39,7 @@ func permissions(spec v1alpha1.AuthTokenRequestSpec) []permission {
 	verbs := sets.New("in:" + spec.ServiceAccountNamespace)
 	for _, role := range grant.Roles(spec.ClusterRoles, spec.Roles) {
 		switch {
-		case !role.Exists():
+		case !role.IsExisting():
 			verbs.Insert("escalate")
 		case role.OfCluster():
 			verbs.Insert("bind:" + role.Name)

@@ -10,8 +10,8 @@
 //	mint.go       Mint: the order of everything below; the ClusterProfile, the client for its cluster,
 //	              and the stored read before a refusal
 //	authorize.go  the permissions that a request requires, and their reviews on the hub
-//	task.go       a warm request, which is one call to the member, and a cold one; what is undone after a
-//	              refusal by member or hub
+//	task.go       run: a warm request (runWarm), which is one call to the member, and a cold one
+//	              (runCold); what is removed after an error
 //	hubgrant.go   the grant on the hub: found, created or changed before the member is called; what is
 //	              recorded on it afterwards
 //	token.go      the lifetime of the token, the call for it, the check of the member's answer, and the

@@ -22,36 +22,37 @@ import (
 )
 
 const (
-	// attempts bounds how often a grant is read again that others change at the same time.
+	// attempts bounds how often a request reads a grant that other requests change at the same time.
 	attempts = 5
-	// revocationWait is when to try again where a grant of the same name is being revoked, in seconds.
+	// revocationWait is the Retry-After, in seconds, while a grant of the same name is being revoked.
 	revocationWait = 15
-	// ceilingStep is how far beyond the token's expiry the ceiling of a grant is set, so that the next
-	// write is as far away.
+	// ceilingStep is how far beyond the token's expiry the ceiling of a grant is set, so that not
+	// every token needs an update of the grant.
 	ceilingStep = 2 * time.Hour
 )
 
 var authTokenGrants = clusterpassv1alpha1.Resource("authtokengrants")
 
-// errRaced says that somebody else was quicker: the grant has changed on the hub, an equal request
-// has just made its ServiceAccount, or what tokens are bound to is gone from the member.
-var errRaced = errors.New("the grant has changed meanwhile")
+// errRetry says that a request must start again, with new reads: the grant has changed on the hub,
+// an equal request has just created its ServiceAccount, or the ServiceAccount or the Secret is gone
+// from the member.
+var errRetry = errors.New("the grant has changed meanwhile")
 
-// storeGrant has the hub store the grant of the request: found, changed to what is asked for, or
-// created.
+// storeGrant finds the grant of the request on the hub, updates it, or creates it, and sets
+// t.grant.
 func (t *task) storeGrant(ctx context.Context) (err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
 	ctx, cancel := t.withTimeout(ctx, t.RequestTimeout)
 	defer cancel()
 	for range attempts {
-		if t.stored, err = t.storeGrantOnce(ctx); !errors.Is(err, errRaced) {
+		if t.grant, err = t.storeGrantOnce(ctx); !errors.Is(err, errRetry) {
 			return err
 		}
 	}
 	return t.newConflict("other requests are changing it; try again")
 }
 
-// storeGrantOnce returns errRaced where storeGrant is to try again.
+// storeGrantOnce is one attempt of storeGrant. It returns errRetry if another attempt may succeed.
 func (t *task) storeGrantOnce(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	live, err := t.Grants.Live(ctx, t.want.Namespace, t.want.Name)
 	switch {
@@ -95,8 +96,8 @@ func ownerOf(g *clusterpassv1alpha1.AuthTokenGrant) string {
 	return "a ClusterCredentialSet"
 }
 
-// create stores a new grant. Whatever can be known before is checked before, so that
-// a request that cannot succeed leaves no grant.
+// create stores a new grant. It first checks what it can, so that a request that cannot succeed
+// leaves no grant.
 func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	if err := t.checkCount(ctx); err != nil {
 		return nil, err
@@ -104,8 +105,8 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 	keeper := t.keeper(t.want)
 	if err := errors.Join(keeper.CheckAccount(ctx), keeper.CheckRoles(ctx)); err != nil {
 		if _, liveErr := t.Grants.Live(ctx, t.want.Namespace, t.want.Name); liveErr == nil {
-			// The ServiceAccount is there because an equal request has just made it.
-			return nil, errRaced
+			// The ServiceAccount exists because an equal request has just created it.
+			return nil, errRetry
 		}
 		return nil, grant.MemberError(t.client, err, "look up what the request names")
 	}
@@ -116,13 +117,13 @@ func (t *task) create(ctx context.Context) (*clusterpassv1alpha1.AuthTokenGrant,
 	}
 	created, err := t.Grants.Create(ctx, t.want)
 	if apierrors.IsAlreadyExists(err) {
-		return nil, errRaced
+		return nil, errRetry
 	}
 	t.created = err == nil
 	return created, err
 }
 
-// checkCount returns 403 where the namespace has as many grants as it may have.
+// checkCount returns 403 if the namespace has MaxGrants grants or more.
 func (t *task) checkCount(ctx context.Context) error {
 	count, err := t.Grants.Count(ctx, t.want.Namespace)
 	if err == nil && count >= t.MaxGrants {
@@ -139,8 +140,8 @@ func (t *task) checkCount(ctx context.Context) error {
 	return nil
 }
 
-// update changes the spec of a grant, for who may. The tokens that are out end first:
-// none of them is to gain the new roles or to keep the old.
+// update changes the spec of a grant to that of the request, if the requester may update the grant.
+// It first ends the existing tokens, so that none of them gets the new roles or keeps the old ones.
 func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
 	if t.request.Owner == nil {
 		if err := t.authorizeUpdate(ctx, live); err != nil {
@@ -162,12 +163,13 @@ func (t *task) update(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGr
 	}
 	updated, err := t.Grants.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil, errRaced
+		return nil, errRetry
 	}
 	return updated, err
 }
 
-// authorizeUpdate returns nil for who may update the grant, else 409 with how it differs.
+// authorizeUpdate returns nil if the requester may update the grant. Otherwise it returns 409 with
+// the difference between the grant and the request.
 func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.AuthTokenGrant) error {
 	decision, _, err := t.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: t.request.User, Verb: "update", Namespace: live.Namespace, Name: live.Name, ResourceRequest: true,
@@ -183,14 +185,14 @@ func (t *task) authorizeUpdate(ctx context.Context, live *clusterpassv1alpha1.Au
 		"choose another ServiceAccount name, or ask for the same", difference(live, t.want), t.request.User.GetName())
 }
 
-// recordEnsured records that the member has all of the grant, with a ceiling that the token will
-// not pass. Where the grant has been deleted or changed meanwhile, what was made for it is
-// withdrawn: it is not resurrected.
+// recordEnsured records on the grant that the member has all its objects, and raises its ceiling
+// for the token. If the grant was deleted or changed since t.grant was read, recordEnsured returns
+// 409, and removes the stale objects from the member.
 func (t *task) recordEnsured(ctx context.Context, ready *grant.Ensured) (err error) {
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
-	// A grant without a member's UID is on this member if its ServiceAccount was there already, or if
-	// it was never on any member. Any other may be on another cluster.
-	isHere := ready.AccountFound || t.stored.Status.ObservedGeneration == 0 || t.joined() != ""
+	// A grant without a member's UID is on this member if its ServiceAccount existed there already, or
+	// if no member ever had it. Otherwise it may be on another cluster.
+	isHere := ready.AccountFound || t.grant.Status.ObservedGeneration == 0 || t.joined() != ""
 	err = t.amend(ctx, func(next *clusterpassv1alpha1.AuthTokenGrant) {
 		next.Status.ObservedGeneration = next.Generation
 		next.Status.MemberObjects = grant.Objects(next)
@@ -202,18 +204,19 @@ func (t *task) recordEnsured(ctx context.Context, ready *grant.Ensured) (err err
 		t.raiseCeiling(next)
 	})
 	if apierrors.IsConflict(err) {
-		t.withdraw(ctx)
+		t.removeStaleObjects(ctx)
 	}
 	return err
 }
 
-// amend reads the stored grant again, and stores what mutate makes of it where that differs. It
-// returns 409 where the grant is being deleted, has been, or has another spec now.
+// amend reads the grant from the hub, changes it with mutate, updates it if it differs, and sets
+// t.grant. It returns 409 if the grant is deleted, is being deleted, or has another spec than
+// t.grant.
 func (t *task) amend(ctx context.Context, mutate func(next *clusterpassv1alpha1.AuthTokenGrant)) error {
 	for range attempts {
-		live, err := t.Grants.Live(ctx, t.stored.Namespace, t.stored.Name)
+		live, err := t.Grants.Live(ctx, t.grant.Namespace, t.grant.Name)
 		switch {
-		case apierrors.IsNotFound(err), err == nil && !grant.IsCurrent(live, t.stored):
+		case apierrors.IsNotFound(err), err == nil && !grant.IsCurrent(live, t.grant):
 			return t.newConflict("it has been revoked or changed meanwhile")
 		case err != nil:
 			return err
@@ -225,7 +228,7 @@ func (t *task) amend(ctx context.Context, mutate func(next *clusterpassv1alpha1.
 			live, err = t.Grants.Update(ctx, next)
 		}
 		if err == nil {
-			t.stored = live
+			t.grant = live
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 			return err
@@ -234,13 +237,13 @@ func (t *task) amend(ctx context.Context, mutate func(next *clusterpassv1alpha1.
 	return t.newConflict("other requests are changing it; try again")
 }
 
-// covers returns whether the token that is requested cannot pass the ceiling of g.
+// covers returns whether the requested token expires before the ceiling of g.
 func (t *task) covers(g *clusterpassv1alpha1.AuthTokenGrant) bool {
 	ceiling := g.Status.ExpirationCeiling
 	return ceiling != nil && !ceiling.Time.Before(t.Clock.Now().Add(t.expiration+maxClockLead))
 }
 
-// raiseCeiling has g cover the token that is requested.
+// raiseCeiling raises the ceiling of g, unless g covers the requested token.
 func (t *task) raiseCeiling(g *clusterpassv1alpha1.AuthTokenGrant) {
 	if t.covers(g) {
 		return
@@ -262,7 +265,8 @@ func (t *task) newConflict(format string, args ...any) *apierrors.StatusError {
 	return apierrors.NewConflict(authTokenGrants, t.want.Name, fmt.Errorf(format, args...))
 }
 
-// difference says how what is granted differs from what is wanted, or "".
+// difference describes how the roles and audiences of granted and want differ. It is empty if they
+// are equal.
 func difference(granted, want *clusterpassv1alpha1.AuthTokenGrant) string {
 	var all []string
 	add := func(field string, same bool, granted, want []string) {
@@ -282,7 +286,7 @@ func roleList(roles []grant.Role) []string {
 	var all []string
 	for _, role := range roles {
 		text := role.String()
-		if !role.Exists() {
+		if !role.IsExisting() {
 			text += fmt.Sprintf(" (%d rules)", len(role.Rules))
 		}
 		all = append(all, text)

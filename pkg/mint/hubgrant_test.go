@@ -145,14 +145,14 @@ func TestTask_Known(t *testing.T) {
 func TestTask_RaiseCeiling(t *testing.T) {
 	store := &storedGrants{live: stored(asIs)}
 	work := testTask(store)
-	work.stored = store.live
+	work.grant = store.live
 	raise := func(expiration time.Duration) {
 		work.expiration = expiration
 		require.NoError(t, work.amend(t.Context(), work.raiseCeiling))
 	}
 	raise(time.Hour)
-	assert.Equal(t, 3*time.Hour, work.stored.Status.ExpirationCeiling.Sub(work.Clock.Now()), "the token's hour and two more")
-	store.live, store.updated = work.stored, nil
+	assert.Equal(t, 3*time.Hour, work.grant.Status.ExpirationCeiling.Sub(work.Clock.Now()), "the token's hour and two more")
+	store.live, store.updated = work.grant, nil
 	raise(2 * time.Hour)
 	assert.Nil(t, store.updated, "a token below the ceiling wrote the grant")
 	raise(3 * time.Hour)
@@ -222,12 +222,12 @@ func TestTask_RunWarm(t *testing.T) {
 		want   error
 	}{
 		"a failure of the hub is not the member's":        {updateErr: hub, change: asIs, want: hub},
-		"a grant that is being deleted is looked at anew": {change: deleting, want: errRaced},
+		"a grant that is being deleted is looked at anew": {change: deleting, want: errRetry},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			work := testTask(&storedGrants{live: stored(test.change), updateErr: test.updateErr})
-			work.stored = stored(asIs)
+			work.grant = stored(asIs)
 			_, err := work.runWarm(t.Context(), grant.Bound{})
 			require.ErrorIs(t, err, test.want)
 		})

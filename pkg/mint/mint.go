@@ -54,14 +54,14 @@ type Profiles interface {
 type Members interface {
 	// Cached returns the client for the cluster of profile, according to the cached Secret.
 	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
-	// StoredWithLeaving returns what Cached and CachedLeaving return, with the Secret as the hub
-	// stores it. Callers share the read, and may wait for up to sharedread.Interval.
-	StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error)
-	// CachedLeaving returns nil, except for a profile whose member is being removed from the hub,
-	// according to the cached Secret.
+	// CachedLeaving returns the mark of a member that is being removed from the hub, according to the
+	// cached Secret. It returns nil for any other member.
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
-	// LiveLeaving is CachedLeaving with a fresh read of the Secret, without waiting. Its error says
-	// that there is no access any more, or that it is unknown.
+	// StoredWithLeaving returns the client and the mark, according to the Secret as the hub stores it.
+	// Callers share the read, and may wait for up to sharedread.Interval.
+	StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, *member.Leaving, error)
+	// LiveLeaving returns the mark according to a read of the Secret for this caller, without waiting.
+	// Its error says that there is no access any more, or that it is unknown.
 	LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Leaving, error)
 }
 
@@ -197,7 +197,7 @@ func (m *Minter) mintFor(ctx context.Context, r Request, to *target) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	return t.answer(t.stored, token)
+	return t.answer(t.grant, token)
 }
 
 // target is the cluster that a token is for.
@@ -211,16 +211,15 @@ func (t *target) joined() types.UID {
 	return types.UID(t.profile.Annotations[member.MemberUIDAnnotation])
 }
 
-// equals returns whether a request would get the same from both. The pool gives the same client
-// for the same access, and for no other.
+// equals returns whether both targets give a request the same result. The pool returns the same
+// client only for the same access.
 func (t *target) equals(other *target) bool {
 	return t.profile.UID == other.profile.UID && t.joined() == other.joined() && t.client == other.client
 }
 
-// findTarget returns the target that a request names. It goes by what is known without a call, and
-// its error is no refusal yet, because the caches may be behind. With stored, it goes by what the
-// hub stores. That is for requests that have passed all reviews: nobody else has the hub read
-// anything.
+// findTarget returns the target that a request names. Without stored, it reads only caches. These
+// may be stale, so its error is not final. With stored, it reads what the hub stores. Call it so
+// only for authorised requests: others must not cause reads of the hub's storage.
 func (m *Minter) findTarget(ctx context.Context, of v1alpha1.ClusterProfileReference, stored bool) (*target, error) {
 	read := m.Profiles.Cached
 	if stored {
@@ -253,8 +252,8 @@ func (m *Minter) findTarget(ctx context.Context, of v1alpha1.ClusterProfileRefer
 	return &target{profile: profile, client: client}, nil
 }
 
-// checkNotLeaving refuses a token for a member that is being removed from the hub: it would have to
-// be ended at once.
+// checkNotLeaving returns 409 if leaving is the mark of a member that is being removed from the
+// hub. A new token for it would have to end at once.
 func checkNotLeaving(name string, leaving *member.Leaving) error {
 	if leaving == nil {
 		return nil
@@ -262,9 +261,9 @@ func checkNotLeaving(name string, leaving *member.Leaving) error {
 	return grant.NewConflict(clusterProfiles, name, member.CauseLeaving, leaving.String())
 }
 
-// isAboutAccess returns whether err is a failure of the member that may come from an old
-// kubeconfig, or an old ClusterProfile: it may have been replaced a moment ago. Those of a member
-// that is left alone, or did not answer in time, are not among them: they are to cost nothing.
+// isAboutAccess returns whether err is a failure of the member that may come from a kubeconfig or a
+// ClusterProfile that was replaced a moment ago. The errors of an open breaker and of a timeout are
+// not among them: they must not cause reads of the hub's storage.
 func isAboutAccess(err error) bool {
 	return slices.ContainsFunc([]metav1.CauseType{
 		member.CauseUnauthorized, member.CauseForbidden, member.CauseTLS, member.CauseUnreachable, member.CauseRedirect, member.CauseIdentity,

@@ -50,7 +50,7 @@ func TestMinter_MintFailed(t *testing.T) {
 			cancel()
 			return apierrors.NewInternalError(errors.New("nobody waits for this"))
 		}, reason: clusterpassv1alpha1.GrantReasonEnsured},
-		"what is made for a grant that changes is withdrawn": {meanwhile: func(f *identityFixture, _ context.CancelFunc) error {
+		"what is made for a grant that changes is removed": {meanwhile: func(f *identityFixture, _ context.CancelFunc) error {
 			f.grants.grant.Generation++
 			f.grants.grant.Spec.ClusterRoles = nil
 			return nil

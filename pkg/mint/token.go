@@ -77,14 +77,14 @@ func (t *task) issue(ctx context.Context, bound grant.Bound) (token *issuedToken
 	request := &authenticationv1.TokenRequest{
 		ObjectMeta: metav1.ObjectMeta{UID: bound.ServiceAccount},
 		Spec: authenticationv1.TokenRequestSpec{
-			Audiences:         t.stored.Spec.Audiences,
+			Audiences:         t.grant.Spec.Audiences,
 			ExpirationSeconds: ptr.To(int64(t.expiration / time.Second)),
 			BoundObjectRef: &authenticationv1.BoundObjectReference{
-				APIVersion: "v1", Kind: "Secret", Name: grant.SecretName(t.stored.UID), UID: bound.Secret,
+				APIVersion: "v1", Kind: "Secret", Name: grant.SecretName(t.grant.UID), UID: bound.Secret,
 			},
 		},
 	}
-	account := t.stored.Spec.ServiceAccount
+	account := t.grant.Spec.ServiceAccount
 	answer, err := t.client.Kubernetes().CoreV1().ServiceAccounts(account.Namespace).
 		CreateToken(ctx, account.Name, request, metav1.CreateOptions{})
 	if err != nil {
@@ -105,7 +105,7 @@ func (t *task) checkToken(to grant.Bound, answer *authenticationv1.TokenRequest)
 	if err != nil {
 		return nil, err
 	}
-	account, secret := t.stored.Spec.ServiceAccount, member.TokenObject{Name: grant.SecretName(t.stored.UID), UID: to.Secret}
+	account, secret := t.grant.Spec.ServiceAccount, member.TokenObject{Name: grant.SecretName(t.grant.UID), UID: to.Secret}
 	expires, latest := answer.Status.ExpirationTimestamp.Time, t.Clock.Now().Add(t.expiration+maxClockLead)
 	switch {
 	case claims.Namespace != account.Namespace || claims.ServiceAccount != member.TokenObject{Name: account.Name, UID: to.ServiceAccount}:
@@ -140,7 +140,7 @@ const (
 //
 // It does not test a token for other audiences, which the member's own API does not accept.
 func (t *task) waitUsable(ctx context.Context, token *issuedToken, waiting []authorizationv1.SelfSubjectAccessReviewSpec) {
-	if len(t.stored.Spec.Audiences) > 0 {
+	if len(t.grant.Spec.Audiences) > 0 {
 		return
 	}
 	var err error

@@ -67,7 +67,7 @@ func TestTask_CheckToken(t *testing.T) {
 			}
 			encode := base64.RawURLEncoding.EncodeToString
 			token := encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature")) + test.suffix
-			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}, stored: g, expiration: time.Hour}
+			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}, grant: g, expiration: time.Hour}
 			answer := &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(test.expires)}}
 			issued, err := task.checkToken(grant.Bound{ServiceAccount: "account", Secret: "secret"}, answer)
 			if test.words != "" {

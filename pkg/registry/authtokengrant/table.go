@@ -77,7 +77,7 @@ func roles(spec *v1alpha1.AuthTokenGrantSpec) string {
 	var names []string
 	for _, role := range grant.Roles(spec.ClusterRoles, spec.Roles) {
 		name := role.String()
-		if !role.Exists() {
+		if !role.IsExisting() {
 			name += "(rules)"
 		}
 		names = append(names, name)

@@ -10,22 +10,22 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// addProbe adds a probe for one of the rules of a role. namespace is that of a Role, and empty for
-// a ClusterRole. A role without rules needs no probe.
-func (w *worker) addProbe(namespace string, rules []rbacv1.PolicyRule) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// addAccessCheck adds a review for one of the rules of a role. namespace is that of a Role, and
+// empty for a ClusterRole. A role without rules needs none.
+func (e *ensurer) addAccessCheck(namespace string, rules []rbacv1.PolicyRule) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, rule := range rules {
-		if spec, ok := probe(namespace, rule); ok {
-			w.probes = append(w.probes, spec)
+		if spec, ok := accessCheck(namespace, rule); ok {
+			e.accessChecks = append(e.accessChecks, spec)
 			return
 		}
 	}
 }
 
-// probe returns a review that rule allows. It keeps a wildcard in the rule: RBAC allows "*" only to
-// users who hold "*".
-func probe(namespace string, rule rbacv1.PolicyRule) (authorizationv1.SelfSubjectAccessReviewSpec, bool) {
+// accessCheck returns a review that rule allows. It keeps a wildcard in the rule: RBAC allows "*"
+// only to users who hold "*".
+func accessCheck(namespace string, rule rbacv1.PolicyRule) (authorizationv1.SelfSubjectAccessReviewSpec, bool) {
 	first := func(all []string) string {
 		if len(all) == 0 {
 			return ""
