@@ -32,8 +32,8 @@ type breakerState int
 const (
 	// breakerClosed: calls go through.
 	breakerClosed breakerState = iota
-	// breakerProbing: one call may go through, or is in flight.
-	breakerProbing
+	// breakerHalfOpen: one call may go through, or is in flight.
+	breakerHalfOpen
 	// breakerOpen: no call goes through.
 	breakerOpen
 )
@@ -43,7 +43,8 @@ const (
 // member answers the probe, the breaker closes. If the probe fails, the delay doubles, up to a
 // maximum. If its caller cancels the probe, the next call is the probe.
 //
-// There is no jitter: each member fails for itself, and one probe at a time is no herd.
+// There is no jitter: each member fails for itself, and one probe at a time is no herd. Only a call
+// that insists passes an open breaker, even beside a probe.
 type breaker struct {
 	clock              clock.PassiveClock
 	threshold          int32
@@ -81,7 +82,8 @@ func (b *breaker) check() error {
 }
 
 // begin returns the permission to make a call, or an error that says why not. The caller reports
-// the result with end. A call that insists is a probe at any time.
+// the result with end. A call that insists always gets it; while the breaker is open, such a call
+// is a probe, too.
 func (b *breaker) begin(insisting bool) (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +119,7 @@ func (b *breaker) state() breakerState {
 	case b.clock.Now().Before(b.until):
 		return breakerOpen
 	}
-	return breakerProbing
+	return breakerHalfOpen
 }
 
 // end reports the outcome of the call that p permitted; err says why it failed. It returns whether

@@ -157,9 +157,9 @@ func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1
 	return client, from.leaving, nil
 }
 
-// CachedLeaving returns nil, but for a profile whose member is being taken out of the hub, by its
-// Secret as of the last event. It calls nobody. A member that is not reached by a kubeconfig in a
-// Secret never is, nor one that there is no access to.
+// CachedLeaving returns the mark of a member that is being removed from the hub, in its Secret as
+// of the last event. It calls nobody. It returns nil if there is no mark, if the member is not
+// reached by a kubeconfig in a Secret, and if there is no access to it.
 func (p *Pool) CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *Leaving {
 	return p.leaving(profile, p.cachedSecret)
 }

@@ -32,9 +32,9 @@ import (
 )
 
 const (
-	// leastBackoff and mostBackoff bound the delay before a retry after a failure.
-	leastBackoff = 200 * time.Millisecond
-	mostBackoff  = time.Minute
+	// minBackoff and maxBackoff bound the delay before a retry after a failure.
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = time.Minute
 	// usablePeriod is how often the controller checks whether the hub has Kueue, and the controller
 	// has the rights that it needs.
 	usablePeriod = 15 * time.Second
@@ -79,7 +79,7 @@ func New(o Options) (*Controller, error) {
 		Options: o,
 		kueue:   watched,
 		waiting: map[cache.ObjectName]*progress{},
-		queue:   loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, leastBackoff, mostBackoff),
+		queue:   loop.NewQueue[cache.ObjectName]("multikueue-dispatcher", o.Clock, minBackoff, maxBackoff),
 	}
 	return c, c.watch()
 }

@@ -37,8 +37,8 @@ import (
 
 const (
 	// A grant whose member fails is tried again after a second, and at least every half minute.
-	leastBackoff = time.Second
-	mostBackoff  = 30 * time.Second
+	minBackoff = time.Second
+	maxBackoff = 30 * time.Second
 	// memberTimeout bounds all calls to a member for one grant.
 	memberTimeout = 10 * time.Second
 	// byProfile is the index of grants by the UID of their ClusterProfile.
@@ -90,7 +90,7 @@ func New(o Options) (*Controller, error) {
 		Options:  o,
 		members:  limiter{most: max(1, o.Workers/8), busy: map[types.UID]int{}},
 		recovery: recovery{waiting: map[types.UID]bool{}},
-		queue:    loop.NewQueue[cache.ObjectName]("grants", o.Clock, leastBackoff, mostBackoff),
+		queue:    loop.NewQueue[cache.ObjectName]("grants", o.Clock, minBackoff, maxBackoff),
 	}
 	c.registerMetrics()
 	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {

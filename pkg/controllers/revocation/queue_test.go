@@ -144,7 +144,7 @@ func TestController_FailureNote(t *testing.T) {
 		f := newFixture(t, testingclock.NewFakeClock(now), members)
 		f.add(t, "denying", 1)
 		stop := f.start(t)
-		for i, wait := range []time.Duration{leastBackoff, 2 * leastBackoff, 4 * leastBackoff} {
+		for i, wait := range []time.Duration{minBackoff, 2 * minBackoff, 4 * minBackoff} {
 			require.Equal(t, i+1, members.called("denying"))
 			f.clock.Step(wait)
 			synctest.Wait()

@@ -20,8 +20,8 @@ const (
 	// A member that does not answer, and has grants to revoke, is probed every half second at first,
 	// and less often the longer it is away: each time after a twentieth of the time that it has been
 	// away, up to half a minute.
-	leastProbe  = 500 * time.Millisecond
-	mostProbe   = 30 * time.Second
+	minProbe    = 500 * time.Millisecond
+	maxProbe    = 30 * time.Second
 	probeShare  = 20
 	probeWithin = 5 * time.Second
 	// patience bounds the wait for a member that answers until it is ready: an API server that starts
@@ -63,7 +63,7 @@ func (c *Controller) untilBack(ctx context.Context, profile types.UID, client *m
 	since, answered := c.Clock.Now(), time.Time{}
 	for {
 		away := c.Clock.Since(since)
-		timer := c.Clock.NewTimer(min(max(away/probeShare, leastProbe), mostProbe))
+		timer := c.Clock.NewTimer(min(max(away/probeShare, minProbe), maxProbe))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -22,7 +22,7 @@ import (
 func (f *fixture) waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		f.clock.Step(mostProbe)
+		f.clock.Step(maxProbe)
 		return done(), nil
 	})
 	require.NoError(t, err, what)

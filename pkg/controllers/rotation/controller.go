@@ -41,8 +41,8 @@ const (
 	// recheck is how often a credential is checked, because another user may have replaced it. A check
 	// makes no call.
 	recheck = 30 * time.Second
-	// leastBackoff is the minimum delay before a retry after a failure. The maximum is recheck.
-	leastBackoff = time.Second
+	// minBackoff is the minimum delay before a retry after a failure. The maximum is recheck.
+	minBackoff = time.Second
 )
 
 // Options configure a Controller. Every field is required.
@@ -78,7 +78,7 @@ func New(o Options) (*Controller, error) {
 	registerMetrics()
 	c := &Controller{
 		Options: o,
-		queue:   loop.NewQueue[cache.ObjectName]("rotation", o.Clock, leastBackoff, recheck),
+		queue:   loop.NewQueue[cache.ObjectName]("rotation", o.Clock, minBackoff, recheck),
 	}
 	var err error
 	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
@@ -123,7 +123,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	renewed, err := c.renew(ctx, profile, own)
 	if apierrors.HasStatusCause(err, member.CauseUnauthorized) {
 		if c.isReplaced(ctx, own) {
-			return leastBackoff, nil
+			return minBackoff, nil
 		}
 		return 0, &endedError{end: own.NotAfter, mend: member.MendCredential(profile)}
 	}

@@ -35,8 +35,8 @@ import (
 )
 
 const (
-	// leastBackoff is the minimum delay before a retry after a failure. The maximum is the period.
-	leastBackoff = 5 * time.Second
+	// minBackoff is the minimum delay before a retry after a failure. The maximum is the period.
+	minBackoff = 5 * time.Second
 	// memberTimeout bounds all calls of one collection to a member.
 	memberTimeout = 2 * time.Minute
 	// costFactor: after a member was read, it is not read again for costFactor times as long as
@@ -82,7 +82,7 @@ func New(o Options) (*Controller, error) {
 	registerMetrics()
 	c := &Controller{
 		Options: o,
-		queue:   loop.NewQueue[cache.ObjectName]("score", o.Clock, min(leastBackoff, o.Period), o.Period),
+		queue:   loop.NewQueue[cache.ObjectName]("score", o.Clock, min(minBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {

@@ -37,8 +37,8 @@ import (
 )
 
 const (
-	// leastBackoff is when to try a member again that failed; the most is the period.
-	leastBackoff = 5 * time.Second
+	// minBackoff is when to try a member again that failed; the most is the period.
+	minBackoff = 5 * time.Second
 	// jitter spreads the members over the period.
 	jitter = 0.2
 	// memberTimeout bounds all calls of one sweep to a member.
@@ -80,7 +80,7 @@ func New(o Options) (*Controller, error) {
 	registerMetrics()
 	c := &Controller{
 		Options: o,
-		queue:   loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(leastBackoff, o.Period), o.Period),
+		queue:   loop.NewQueue[cache.ObjectName]("sweep", o.Clock, min(minBackoff, o.Period), o.Period),
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {

@@ -75,7 +75,7 @@ func TestController_RetryWithinPeriod(t *testing.T) {
 		f.clock.Step(time.Second)
 		return f.queue.Len() == 1
 	}, time.Minute, time.Millisecond)
-	assert.GreaterOrEqual(t, f.clock.Since(began), leastBackoff)
+	assert.GreaterOrEqual(t, f.clock.Since(began), minBackoff)
 }
 
 // failing are Members that there is no way to.
