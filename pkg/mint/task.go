@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -114,8 +115,7 @@ func (t *task) runWarm(ctx context.Context, bound grant.Bound) (*issuedToken, er
 // withTimeout returns ctx with a timeout. The breaker counts a call that exceeds it as a failure of
 // the member.
 func (t *task) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("cluster %s did not answer all calls within %s", t.client.Name(), timeout))
+	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("cluster %s did not answer all calls within %s", t.client.Name(), timeout))
 }
 
 // known returns the ServiceAccount and the Secret for a token, if the cached grant is the one that
@@ -210,10 +210,9 @@ func (t *task) confirmNotLeaving(ctx context.Context) error {
 // The mark of a leaving member is in the Secret of that access provider. The access provider of a
 // cached profile may name an earlier Secret.
 func (t *task) reached() *inventoryv1alpha1.ClusterProfile {
-	return &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Namespace: t.profile.Namespace, Name: t.profile.Name, UID: t.profile.UID},
-		Status:     inventoryv1alpha1.ClusterProfileStatus{AccessProviders: []inventoryv1alpha1.AccessProvider{t.client.Provider()}},
-	}
+	profile := *t.profile
+	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{t.client.Provider()}
+	return &profile
 }
 
 func (t *task) ensure(ctx context.Context) (ready *grant.Ensured, err error) {
@@ -296,10 +295,7 @@ func (t *task) removeFinalizer(ctx context.Context) error {
 		live.Finalizers = slices.DeleteFunc(live.Finalizers, func(f string) bool { return f == clusterpassv1alpha1.GrantFinalizer })
 		_, err = t.Grants.Update(ctx, live)
 	}
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return utilerrors.FilterOut(err, apierrors.IsNotFound)
 }
 
 // removeStaleObjects removes the objects that this request has created on the member and that the

@@ -74,17 +74,15 @@ func (m *Minter) clamp(asked *int64) (seconds int64, warnings []string) {
 // another object of the same name exists.
 func (t *task) issue(ctx context.Context, bound grant.Bound) (token *issuedToken, err error) {
 	defer observePhase(phaseIssue, t.Clock, t.Clock.Now(), &err)
+	account, secret := t.grant.Spec.ServiceAccount, grant.SecretName(t.grant.UID)
 	request := &authenticationv1.TokenRequest{
 		ObjectMeta: metav1.ObjectMeta{UID: bound.ServiceAccount},
 		Spec: authenticationv1.TokenRequestSpec{
 			Audiences:         t.grant.Spec.Audiences,
 			ExpirationSeconds: ptr.To(int64(t.expiration / time.Second)),
-			BoundObjectRef: &authenticationv1.BoundObjectReference{
-				APIVersion: "v1", Kind: "Secret", Name: grant.SecretName(t.grant.UID), UID: bound.Secret,
-			},
+			BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Secret", APIVersion: "v1", Name: secret, UID: bound.Secret},
 		},
 	}
-	account := t.grant.Spec.ServiceAccount
 	answer, err := t.client.Kubernetes().CoreV1().ServiceAccounts(account.Namespace).
 		CreateToken(ctx, account.Name, request, metav1.CreateOptions{})
 	if err != nil {
