@@ -1,9 +1,6 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package member provides clients for member clusters, one for each ClusterProfile. It finds their
-// credentials and checks what these may be used for, limits the load on each member, and turns
-// failures of members into errors for requesters. It does not know what the clients are used for.
 package member
 
 import (
@@ -37,8 +34,9 @@ const (
 	retirement = time.Minute
 )
 
-// readSecret returns a Secret as the hub stores it. The caller must not change it.
-type readSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+// readStoredSecret reads a Secret as the hub stores it. The caller must not change it. Pool.by makes
+// a lookupSecret of it.
+type readStoredSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 
 // Options configure a Pool.
 type Options struct {
@@ -48,10 +46,10 @@ type Options struct {
 	Secrets Secrets
 	// Stored returns a Secret as the hub stores it. The pool calls it before it refuses access
 	// because of what Secrets has. It is nil if Secrets is never stale.
-	Stored readSecret
+	Stored readStoredSecret
 	// Live is Stored with a read of its own, without waiting. LiveLeaving uses it. It is nil if
 	// Secrets is never stale.
-	Live readSecret
+	Live readStoredSecret
 	// Clock is the clock; nil means the real one.
 	Clock clock.WithTicker
 	// UserAgent is the User-Agent of all clients. If empty, it is client-go's default, which has
@@ -169,7 +167,7 @@ func (p *Pool) StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.Clu
 	return p.leaving(profile, p.by(ctx, p.options.Stored))
 }
 
-func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get getSecret) *Leaving {
+func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get lookupSecret) *Leaving {
 	from, err := p.origin(profile, get)
 	if err != nil {
 		return nil
@@ -194,7 +192,7 @@ func (p *Pool) cachedSecret(namespace, name string) (*corev1.Secret, error) {
 }
 
 // by returns a function that gets Secrets with read, or from the cache if read is nil.
-func (p *Pool) by(ctx context.Context, read readSecret) getSecret {
+func (p *Pool) by(ctx context.Context, read readStoredSecret) lookupSecret {
 	if read == nil {
 		return p.cachedSecret
 	}
@@ -214,7 +212,7 @@ type origin struct {
 
 // origin returns where the access to the cluster of profile comes from, with the Secrets that get
 // returns. It also says by whom access is refused.
-func (p *Pool) origin(profile *inventoryv1alpha1.ClusterProfile, get getSecret) (origin, error) {
+func (p *Pool) origin(profile *inventoryv1alpha1.ClusterProfile, get lookupSecret) (origin, error) {
 	from := origin{profile: profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}}
 	provider, entry, err := choose(p.providers, profile)
 	if err != nil {

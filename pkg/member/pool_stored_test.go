@@ -227,7 +227,7 @@ func TestSecretInformers_OtherSecrets(t *testing.T) {
 	secrets := NewSecretInformers(hub, DefaultConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for name, read := range map[string]readSecret{"shared": secrets.Stored, "at once": secrets.Live} {
+	for name, read := range map[string]readStoredSecret{"shared": secrets.Stored, "at once": secrets.Live} {
 		t.Run(name, func(t *testing.T) {
 			found, err := read(ctx, "clusterpass-system", "member")
 			require.NoError(t, err)

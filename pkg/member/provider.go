@@ -32,12 +32,12 @@ const execExtension = "client.authentication.k8s.io/exec"
 type provider interface {
 	// find returns the source of access for entry, which is profile's, or an error that says why
 	// the entry may not be used. It reads Secrets with get. No error has content of a Secret.
-	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret) (*source, error)
+	find(profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get lookupSecret) (*source, error)
 }
 
-// getSecret returns a Secret, which the caller must not change. Its error satisfies
-// apierrors.IsNotFound if there is none.
-type getSecret func(namespace, name string) (*corev1.Secret, error)
+// lookupSecret returns a Secret, which the caller must not change, from the cache or from the hub:
+// providers do not know which. Its error satisfies apierrors.IsNotFound if there is none.
+type lookupSecret func(namespace, name string) (*corev1.Secret, error)
 
 // source is where access to a cluster comes from.
 type source struct {

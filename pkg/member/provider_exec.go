@@ -83,7 +83,7 @@ func newExecProvider(name string, config *configv1alpha1.ExecProvider) *execProv
 }
 
 func (p *execProvider) find(
-	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ getSecret,
+	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, _ lookupSecret,
 ) (*source, error) {
 	cluster := *entry.Cluster.DeepCopy()
 	// The plugin is given what the profile says of the cluster, but not what it says

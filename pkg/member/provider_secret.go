@@ -45,7 +45,7 @@ type SecretReference struct {
 }
 
 func (p *secretProvider) find(
-	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get getSecret,
+	profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider, get lookupSecret,
 ) (*source, error) {
 	reference, err := p.reference(entry)
 	if err != nil {
@@ -111,7 +111,7 @@ func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1a
 // secretOf returns the Secret if it is meant for profile. Whoever edits the status of a profile
 // chooses the name: the error is the same whether there is another cluster's Secret of that name,
 // or none.
-func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference, get getSecret) (*corev1.Secret, error) {
+func secretOf(profile *inventoryv1alpha1.ClusterProfile, reference SecretReference, get lookupSecret) (*corev1.Secret, error) {
 	name := reference.Namespace + "/" + reference.Name
 	secret, err := get(reference.Namespace, reference.Name)
 	if err != nil && !apierrors.IsNotFound(err) {
