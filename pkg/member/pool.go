@@ -34,8 +34,8 @@ const (
 	retirement = time.Minute
 )
 
-// readStoredSecret reads a Secret as the hub stores it. The caller must not change it. Pool.by makes
-// a lookupSecret of it.
+// readStoredSecret reads a Secret as the hub stores it. The caller must not change it. Pool.by
+// makes a lookupSecret of it.
 type readStoredSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 
 // Options configure a Pool.
