@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -164,7 +163,7 @@ func (f *fleet) testFollows(t *testing.T) {
 
 func (f *fleet) testMissing(t *testing.T) {
 	kubectl(t, f.hub, "create", "namespace", "team-b")
-	kubectl(t, f.hub, "create", "-n", "team-b", "-f", f.placementFile(t, "late", map[string]string{"accelerator": "nvidia-tesla-t4"}))
+	f.placeIn(t, "team-b", "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
 	job := f.submitFor(t, "late")
 	testenv.Eventually(t, f.event(t, "NoDecision", "there is no decision of Placement default/late"))
 	testenv.Eventually(t, f.nominated(t, job))
@@ -230,10 +229,10 @@ func (f *fleet) hold(t *testing.T, policy string, members []string) {
 // place makes a Placement of the clusters that have labels.
 func (f *fleet) place(t *testing.T, name string, labels map[string]string) {
 	t.Helper()
-	kubectl(t, f.hub, "create", "-n", namespace, "-f", f.placementFile(t, name, labels))
+	f.placeIn(t, namespace, name, labels)
 }
 
-func (f *fleet) placementFile(t *testing.T, name string, labels map[string]string) string {
+func (f *fleet) placeIn(t *testing.T, namespace, name string, labels map[string]string) {
 	t.Helper()
 	placement := &v1alpha1.Placement{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Placement"},
@@ -243,9 +242,7 @@ func (f *fleet) placementFile(t *testing.T, name string, labels map[string]strin
 		}}},
 	}
 	data := testenv.Must[[]byte](t)(json.Marshal(placement))
-	file := filepath.Join(t.TempDir(), name+".json")
-	require.NoError(t, os.WriteFile(file, data, 0o600))
-	return file
+	testenv.MustKubectl(t, f.hub.Kubeconfig(), string(data), "create", "-n", namespace, "-f", "-")
 }
 
 // workload is a Workload of Kueue, as far as it is looked at.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -91,11 +90,9 @@ func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1
 	require.NoError(t, yaml.UnmarshalStrict(data, request))
 	edit(request)
 	data = testenv.Must[[]byte](t)(yaml.Marshal(request))
-	file := filepath.Join(t.TempDir(), "request.yaml")
-	require.NoError(t, os.WriteFile(file, data, 0o600))
 	// The server learns of the member's Secret by a watch.
 	testenv.Eventually(t, func(ctx context.Context) error {
-		out, err := testenv.Kubectl(ctx, f.hub.Kubeconfig(), "", "create", "-f", file, "-o", "yaml")
+		out, err := testenv.Kubectl(ctx, f.hub.Kubeconfig(), string(data), "create", "-f", "-", "-o", "yaml")
 		if err != nil {
 			return err
 		}
