@@ -95,6 +95,15 @@ func TestMigrate_InTheWay(t *testing.T) {
 		c.requireRefused(t, newAttempt(t, port), "serviceexports.multicluster.x-k8s.io", "multicluster.x-k8s.io/v1alpha1", "spec.versions[].served: false", "--inventory=External")
 		deleteCRD(t, c, definition.Name)
 	})
+	t.Run("ClusterProfiles of a later version alone", func(t *testing.T) {
+		before := c.list(t).profiles
+		c.serveLater(t, true)
+		err := newAttempt(t, port).run(t)
+		require.ErrorContains(t, err, "clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1")
+		require.ErrorContains(t, err, "This run has changed nothing on the hub")
+		c.serveLater(t, false)
+		assert.Empty(t, cmp.Diff(before, c.list(t).profiles))
+	})
 	t.Run("no Service", func(t *testing.T) {
 		a := newAttempt(t, port)
 		a.options.Service.Name = "elsewhere"
@@ -116,6 +125,27 @@ func TestMigrate_InTheWay(t *testing.T) {
 		require.NoError(t, profiles.Delete(t.Context(), profile.Name, metav1.DeleteOptions{}))
 		c.requireRefused(t, newAttempt(t, port), "1 ClusterProfile being deleted: default/leaving")
 		c.setFinalizers(t, profile.Name)
+	})
+}
+
+// serveLater has the definition of ClusterProfile serve v1alpha2 alone, with the schema of
+// v1alpha1, or v1alpha1 alone again.
+func (c clients) serveLater(t *testing.T, later bool) {
+	t.Helper()
+	definitions := c.crds.ApiextensionsV1().CustomResourceDefinitions()
+	definition := testenv.Get(t, definitions, "clusterprofiles.multicluster.x-k8s.io")
+	stored := &definition.Spec.Versions[0]
+	stored.Served = !later
+	definition.Spec.Versions = definition.Spec.Versions[:1]
+	served := stored.Name
+	if later {
+		next := *stored.DeepCopy()
+		next.Name, next.Served, next.Storage = "v1alpha2", true, false
+		definition.Spec.Versions, served = append(definition.Spec.Versions, next), next.Name
+	}
+	testenv.Update(t, definitions, definition)
+	testenv.Eventually(t, func(ctx context.Context) error {
+		return c.kube.Discovery().RESTClient().Get().AbsPath("/apis/multicluster.x-k8s.io", served, "clusterprofiles").Do(ctx).Error()
 	})
 }
 
