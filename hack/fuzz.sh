@@ -25,16 +25,24 @@ trap 'rm -rf "${cache}"' EXIT
 
 # fuzz fuzzes a target of a package.
 fuzz() {
+  local target=$2 log="${cache}/log"
+  run "$@" | tee "${log}" || timed_out "${target}" "${log}"
+}
+
+# run runs the engine for a target of a package.
+run() {
   local directory=$1 target=$2
   if [[ -z "${quick}" ]]; then
     # To find more inputs is worth more than to have the shortest ones, which takes a minute each by default.
     go test -vet=off -run='^$' -fuzz="^${target}\$" -fuzztime="${time}" -fuzzminimizetime=1s "./${directory}"
     return
   fi
-  local program="${cache}/${directory//\//-}.test" log="${cache}/log"
-  [[ -x "${program}" ]] || go test -vet=off -c -o "${program}" "./${directory}"
-  (cd "${directory}" && "${program}" -test.run='^$' -test.parallel=1 -test.fuzz="^${target}\$" -test.fuzztime="${time}" -test.fuzzminimizetime=1s -test.fuzzcachedir="${cache}") |
-    tee "${log}" || timed_out "${target}" "${log}"
+  local program="${cache}/${directory//\//-}.test"
+  if [[ ! -x "${program}" ]]; then
+    go test -vet=off -c -o "${program}" "./${directory}" || return
+  fi
+  cd "${directory}" || return
+  "${program}" -test.run='^$' -test.parallel=1 -test.fuzz="^${target}\$" -test.fuzztime="${time}" -test.fuzzminimizetime=1s -test.fuzzcachedir="${cache}"
 }
 
 # timed_out returns whether a target has failed by the end of its time alone, which fails now and then on busy processors
