@@ -135,7 +135,7 @@ func (m *manager) rotationController() (controller, error) {
 }
 
 func (m *manager) credentialSetController() (controller, error) {
-	c, err := credentialset.New(credentialset.Options{
+	return credentialset.New(credentialset.Options{
 		Client:    m.client,
 		Hub:       m.kubernetes,
 		Objects:   m.objects,
@@ -156,15 +156,9 @@ func (m *manager) credentialSetController() (controller, error) {
 		MaxCredentials: m.options.MaxCredentials,
 		MaxAuthorAge:   m.options.MaxSetAuthorAge,
 	})
-	if err != nil {
-		return nil, err
-	}
-	credentialset.RegisterMetrics(c)
-	return c, nil
 }
 
 func (m *manager) placementController() (controller, error) {
-	placement.RegisterMetrics()
 	return placement.New(placement.Options{
 		Hub:        m.kubernetes,
 		Client:     m.client,

@@ -180,6 +180,7 @@ func New(o Options) (*Controller, error) {
 	if err := c.watch(); err != nil {
 		return nil, err
 	}
+	c.registerMetrics()
 	return c, nil
 }
 

@@ -31,9 +31,9 @@ var (
 	registerOnce sync.Once
 )
 
-// RegisterMetrics registers the metrics of this controller with the legacy registry. It counts the
-// sets of c.
-func RegisterMetrics(c *Controller) {
+// registerMetrics registers the metrics of this controller with the legacy registry. They count the
+// sets of the first one.
+func (c *Controller) registerMetrics() {
 	registerOnce.Do(func() {
 		legacyregistry.MustRegister(renewals)
 		metric.Start(renewals, resultIssued, resultRepaired, resultFailed)

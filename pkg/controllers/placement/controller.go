@@ -33,7 +33,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -43,6 +42,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	informers "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass/v1alpha1"
@@ -114,6 +114,7 @@ func New(o Options) (*Controller, error) {
 	if err := o.Decisions.Informer().AddIndexers(cache.Indexers{byOwner: ownerOf}); err != nil {
 		return nil, fmt.Errorf("indexing PlacementDecisions: %w", err)
 	}
+	registerMetrics()
 	return c, c.watch()
 }
 
@@ -170,23 +171,9 @@ func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
 const placementKind = "Placement"
 
 var (
-	passes = metrics.NewCounter(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "placement_passes_total",
-		Help:           "Passes that decided which clusters a Placement selects.",
-		StabilityLevel: metrics.ALPHA,
-	})
-	writes = metrics.NewCounter(&metrics.CounterOpts{
-		Namespace:      "clusterpass",
-		Name:           "placement_decision_writes_total",
-		Help:           "PlacementDecisions that were created, updated or deleted.",
-		StabilityLevel: metrics.ALPHA,
-	})
+	passes = metric.Counter("placement_passes_total", "Passes that decided which clusters a Placement selects.")
+	writes = metric.Counter("placement_decision_writes_total", "PlacementDecisions that were created, updated or deleted.")
 
-	registerOnce sync.Once
+	// registerMetrics registers the metrics of this controller with the legacy registry.
+	registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(passes, writes) })
 )
-
-// RegisterMetrics registers the metrics of this controller with the legacy registry.
-func RegisterMetrics() {
-	registerOnce.Do(func() { legacyregistry.MustRegister(passes, writes) })
-}
