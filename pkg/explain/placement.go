@@ -182,8 +182,8 @@ func (h *Hub) read(ctx context.Context, fleet *scheduling.Fleet, namespace strin
 	return nil
 }
 
-// readDecisions adds to fleet what placements have decided. A user who may not list the
-// PlacementDecisions of all namespaces gets those of the placement's own.
+// readDecisions adds the decisions of placements to fleet. If the user may not list the
+// PlacementDecisions of all namespaces, it reads only those of the placement's namespace.
 func (h *Hub) readDecisions(ctx context.Context, fleet *scheduling.Fleet, placement *v1alpha1.Placement) error {
 	list, err := h.Inventory.ApisV1alpha1().PlacementDecisions(corev1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {

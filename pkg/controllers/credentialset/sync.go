@@ -136,8 +136,8 @@ func isBehindServer(err error) bool {
 // how the cluster is reached, and whether the author may still have the token.
 //
 // If a Secret of that name is not the set's, a dry run first has the server review whether the
-// author may write it. An author who may not gets that refusal, and cannot tell that the Secret
-// exists.
+// author may write it. An author without that right gets the same refusal whether the Secret exists
+// or not.
 func (c *Controller) write(ctx context.Context, want *wanted, what action) (made *corev1.Secret, result string, err error) {
 	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	current, err := c.storedSecret(ctx, want)
