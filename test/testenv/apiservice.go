@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
@@ -103,14 +102,9 @@ func applyNamespace(ctx context.Context, client kubernetes.Interface, name strin
 func applyAPIService(
 	ctx context.Context, registry aggregator.Interface, gv schema.GroupVersion, priority, port int32, caBundle []byte,
 ) error {
-	spec := apiregistrationv1ac.APIServiceSpec().
-		WithGroup(gv.Group).
-		WithVersion(gv.Version).
-		WithGroupPriorityMinimum(priority).
-		WithVersionPriority(versionPriority).
-		WithCABundle(caBundle...).
-		WithService(apiregistrationv1ac.ServiceReference().
-			WithNamespace(SystemNamespace).WithName(serverName).WithPort(port))
+	spec := apiregistrationv1ac.APIServiceSpec().WithGroup(gv.Group).WithVersion(gv.Version).WithCABundle(caBundle...).
+		WithGroupPriorityMinimum(priority).WithVersionPriority(versionPriority).
+		WithService(apiregistrationv1ac.ServiceReference().WithNamespace(SystemNamespace).WithName(serverName).WithPort(port))
 	// Every write has the aggregator look at the server, and its status of an APIService that was
 	// written since it began to look is a conflict: it tells of no moment before this one.
 	service := apiregistrationv1ac.APIService(apiServiceName(gv)).WithSpec(spec).
@@ -120,25 +114,23 @@ func applyAPIService(
 }
 
 func waitAPIServiceAvailable(ctx context.Context, registry aggregator.Interface, name string) error {
-	reason := errors.New("it has no condition yet")
-	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+	return poll(ctx, "APIService "+name+" is not available", func(ctx context.Context) (reason, err error) {
 		service, err := registry.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return false, err
+			return nil, err
 		}
+		reason = errors.New("it has no condition yet")
 		for _, condition := range service.Status.Conditions {
 			if condition.Type != apiregistrationv1.Available {
 				continue
 			}
+			if condition.Status == apiregistrationv1.ConditionTrue {
+				return nil, nil
+			}
 			reason = fmt.Errorf("%s: %s", condition.Reason, condition.Message)
-			return condition.Status == apiregistrationv1.ConditionTrue, nil
 		}
-		return false, nil
+		return reason, nil
 	})
-	if err != nil {
-		return fmt.Errorf("APIService %s is not available: %w (%w)", name, err, reason)
-	}
-	return nil
 }
 
 // waitDiscovered waits until the hub's aggregated discovery, which trails its APIServices, has
@@ -148,36 +140,29 @@ func waitDiscovered(ctx context.Context, hub *rest.Config, gvs []schema.GroupVer
 	if err != nil {
 		return err
 	}
-	var missing schema.GroupVersion
-	err = wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+	return poll(ctx, "the hub's discovery", func(ctx context.Context) (reason, err error) {
 		_, discovered, _, err := client.GroupsAndMaybeResourcesWithContext(ctx)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		for _, missing = range gvs {
-			if resources := discovered[missing]; resources == nil || len(resources.APIResources) == 0 {
-				return false, nil
+		for _, gv := range gvs {
+			if resources := discovered[gv]; resources == nil || len(resources.APIResources) == 0 {
+				return fmt.Errorf("it does not have %s", gv), nil
 			}
 		}
-		return true, nil
+		return nil, nil
 	})
-	if err != nil {
-		return fmt.Errorf("the hub's discovery does not have %s: %w", missing, err)
-	}
-	return nil
 }
 
 // waitForwarded waits until the hub answers for each group-version by its server: the aggregator's
 // proxy trails its APIServices too, and answers 503 until it has seen that one is available.
 func waitForwarded(ctx context.Context, client kubernetes.Interface, gvs []schema.GroupVersion) error {
 	for _, gv := range gvs {
-		var last error
-		err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
-			last = client.Discovery().RESTClient().Get().AbsPath("/apis/" + gv.String()).Do(ctx).Error()
-			return last == nil, nil
-		})
-		if err != nil {
-			return fmt.Errorf("the hub does not forward requests for %s: %w (%w)", gv, err, last)
+		forwarded := func(ctx context.Context) (reason, err error) {
+			return client.Discovery().RESTClient().Get().AbsPath("/apis/" + gv.String()).Do(ctx).Error(), nil
+		}
+		if err := poll(ctx, "the hub does not forward requests for "+gv.String(), forwarded); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -13,7 +13,6 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
@@ -45,9 +44,7 @@ func (k *Kueue) writeConfiguration() error {
 		"featureGates": map[string]any{"VisibilityOnDemand": false},
 	}
 	if k.config.Role == KueueManager {
-		configuration["multiKueue"] = map[string]any{
-			"gcInterval": "30s", "origin": k.config.Cluster.Name(), "workerLostTimeout": "20s",
-		}
+		configuration["multiKueue"] = map[string]any{"gcInterval": "30s", "origin": k.config.Cluster.Name(), "workerLostTimeout": "20s"}
 	}
 	if k.config.Edit != nil {
 		k.config.Edit(configuration)
@@ -168,8 +165,7 @@ func (k *Kueue) applySecret(ctx context.Context, client kubernetes.Interface) er
 			return err
 		}
 	}
-	_, err := client.CoreV1().Secrets(KueueNamespace).Apply(ctx,
-		corev1ac.Secret(kueueSecret, KueueNamespace).WithData(data), applied)
+	_, err := client.CoreV1().Secrets(KueueNamespace).Apply(ctx, corev1ac.Secret(kueueSecret, KueueNamespace).WithData(data), applied)
 	return err
 }
 
@@ -179,24 +175,21 @@ func (k *Kueue) waitEstablished(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reason := errors.New("there are none")
-	err = wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+	return poll(ctx, "CRDs of "+kueueGroup, func(ctx context.Context) (reason, err error) {
 		crds, err := client.ApiextensionsV1().CustomResourceDefinitions().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return false, err
+			return nil, err
+		}
+		if len(crds.Items) == 0 {
+			return errors.New("there are none"), nil
 		}
 		for i := range crds.Items {
 			if crd := &crds.Items[i]; crd.Spec.Group == kueueGroup && !established(crd) {
-				reason = fmt.Errorf("%s is not established", crd.Name)
-				return false, nil
+				return fmt.Errorf("%s is not established", crd.Name), nil
 			}
 		}
-		return len(crds.Items) > 0, nil
+		return nil, nil
 	})
-	if err != nil {
-		return fmt.Errorf("CRDs of %s: %w (%w)", kueueGroup, err, reason)
-	}
-	return nil
 }
 
 func established(crd *apiextensionsv1.CustomResourceDefinition) bool {

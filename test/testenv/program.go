@@ -65,23 +65,35 @@ func (p Program) Command() (*exec.Cmd, io.Closer, error) {
 // WaitReady waits until the program serves. It fails when ctx ends or when exited is closed before
 // that; the error then has the last reason and the end of the log.
 func (p Program) WaitReady(ctx context.Context, exited <-chan struct{}) error {
-	reason := errors.New("it was not asked yet")
-	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, p.Name+" is not ready", func(ctx context.Context) (reason, err error) {
 		select {
 		case <-exited:
-			return false, errors.New("it exited")
+			return nil, errors.New("it exited")
 		default:
 		}
-		if err := p.Ready(ctx); err != nil {
-			reason = err
-			return false, nil
-		}
-		return true, nil
+		return p.Ready(ctx), nil
 	})
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("%w; the end of %s:\n%s", err, p.Log, tail(p.Log))
 	}
-	return fmt.Errorf("%s is not ready: %w (%w); the end of %s:\n%s", p.Name, err, reason, p.Log, tail(p.Log))
+	return nil
+}
+
+// poll calls check until it returns neither a reason to go on waiting nor an error, which ends the
+// wait. What it returns itself begins with words, and has the last reason.
+func poll(ctx context.Context, words string, check func(ctx context.Context) (reason, err error)) error {
+	last := errors.New("it was not asked yet")
+	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
+		reason, err := check(ctx)
+		if err == nil {
+			last = reason
+		}
+		return reason == nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w (%w)", words, err, last)
+	}
+	return nil
 }
 
 // tail returns the end of a log, or why it cannot be read.
