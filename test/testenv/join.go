@@ -5,7 +5,6 @@ package testenv
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -77,35 +76,19 @@ func join(ctx context.Context, hub, member *Cluster, namespace, name string) err
 	if err != nil {
 		return err
 	}
-	provider, err := secretReaderProvider(member, memberSecretName(namespace, name))
-	if err != nil {
-		return err
-	}
+	provider := secretReaderProvider(member, memberSecretName(namespace, name))
 	return ensureClusterProfile(ctx, profiles.ApisV1alpha1().ClusterProfiles(namespace), name, provider, version.GitVersion)
 }
 
 // secretReaderProvider returns the access provider entry for the member, whose kubeconfig is in the
 // named Secret.
-func secretReaderProvider(member *Cluster, secret string) (inventoryv1alpha1.AccessProvider, error) {
-	where, err := json.Marshal(map[string]string{
-		"name":      secret,
-		"key":       memberSecretKey,
-		"namespace": SystemNamespace,
-	})
-	if err != nil {
-		return inventoryv1alpha1.AccessProvider{}, err
-	}
-	return inventoryv1alpha1.AccessProvider{
-		Name: accessProvider,
-		Cluster: clientcmdv1.Cluster{
-			Server:                   member.Server(),
-			CertificateAuthorityData: member.CA(),
-			Extensions: []clientcmdv1.NamedExtension{{
-				Name:      execExtension,
-				Extension: runtime.RawExtension{Raw: where},
-			}},
-		},
-	}, nil
+func secretReaderProvider(member *Cluster, secret string) inventoryv1alpha1.AccessProvider {
+	// In the order that servers store it in: what differs is written again.
+	where := fmt.Appendf(nil, `{"key":%q,"name":%q,"namespace":%q}`, memberSecretKey, secret, SystemNamespace)
+	return inventoryv1alpha1.AccessProvider{Name: accessProvider, Cluster: clientcmdv1.Cluster{
+		Server: member.Server(), CertificateAuthorityData: member.CA(),
+		Extensions: []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: where}}},
+	}}
 }
 
 // ensureClusterProfile creates the profile if it is missing and brings its status up to date.
@@ -136,16 +119,10 @@ func getOrCreateClusterProfile(
 	if !apierrors.IsNotFound(err) {
 		return profile, err
 	}
-	return client.Create(ctx, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:   name,
-			Labels: map[string]string{inventoryv1alpha1.LabelClusterManagerKey: clusterManager},
-		},
-		Spec: inventoryv1alpha1.ClusterProfileSpec{
-			DisplayName:    name,
-			ClusterManager: inventoryv1alpha1.ClusterManager{Name: clusterManager},
-		},
-	}, metav1.CreateOptions{})
+	profile = NewProfile(name, clusterManager)
+	profile.Labels = map[string]string{inventoryv1alpha1.LabelClusterManagerKey: clusterManager}
+	profile.Spec.DisplayName = name
+	return client.Create(ctx, profile, metav1.CreateOptions{})
 }
 
 // withProvider returns providers with provider in place of the one of its name, or as the last.

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -43,14 +42,8 @@ func writeUser(s settings, hub *testenv.Cluster) error {
 
 // applyUserRole gives the user the documented Role, as the hub's admin does.
 func applyUserRole(ctx context.Context, s settings, hub *testenv.Cluster) error {
-	kubectl, err := testenv.ToolPath("kubectl")
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, kubectl, "--kubeconfig="+hub.Kubeconfig(), "apply", "-f", filepath.Join(s.root, userRole))
-	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(s.dir, "kubectl-cache"))
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("applying %s: %w: %s", userRole, err, output)
+	if _, err := testenv.Kubectl(ctx, hub.Kubeconfig(), "", "apply", "-f", filepath.Join(s.root, userRole)); err != nil {
+		return fmt.Errorf("applying %s: %w", userRole, err)
 	}
 	return nil
 }
