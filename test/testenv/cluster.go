@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -55,12 +56,8 @@ type Cluster struct {
 
 // NewCluster prepares everything on disk that the cluster's programs need, and starts nothing.
 func NewCluster(config ClusterConfig) (*Cluster, error) {
-	if config.Kubeconfig == "" {
-		config.Kubeconfig = filepath.Join(config.Dir, "admin.yaml")
-	}
-	if config.Logs == "" {
-		config.Logs = filepath.Join(config.Dir, "logs")
-	}
+	config.Kubeconfig = cmp.Or(config.Kubeconfig, filepath.Join(config.Dir, "admin.yaml"))
+	config.Logs = cmp.Or(config.Logs, filepath.Join(config.Dir, "logs"))
 	for _, dir := range []string{config.Dir, filepath.Dir(config.Kubeconfig), config.Logs} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -118,14 +115,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 func (c *Cluster) Stop() { c.group.stopAll() }
 
 // Kill ends one process (etcd, kube-apiserver or kube-controller-manager) with SIGKILL.
-func (c *Cluster) Kill(name string) error {
-	p, err := c.group.get(c.programName(name))
-	if err != nil {
-		return err
-	}
-	p.kill()
-	return nil
-}
+func (c *Cluster) Kill(name string) error { return c.group.kill(c.programName(name)) }
 
 // Restart stops one process (etcd, kube-apiserver or kube-controller-manager), if it still runs,
 // starts it again and waits until it serves.

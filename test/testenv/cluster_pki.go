@@ -34,11 +34,10 @@ func loadOrCreateClusterPKI(dir, cluster string) (*clusterPKI, error) {
 	}
 	authorities := map[string]*authority{}
 	for _, name := range []string{"ca", "front-proxy-ca", "etcd-ca"} {
-		a, err := loadOrCreateAuthority(dir, name, cluster+"-"+name)
-		if err != nil {
+		var err error
+		if authorities[name], err = loadOrCreateAuthority(dir, name, cluster+"-"+name); err != nil {
 			return nil, err
 		}
-		authorities[name] = a
 	}
 	local := []string{loopback, "localhost"}
 	leaves := []struct {
@@ -72,11 +71,7 @@ func (p *clusterPKI) key(name string) string { return filepath.Join(p.dir, name+
 // client returns a client config for a server whose certificate the authority named ca has issued;
 // with a certificate of ours if name is not empty.
 func (p *clusterPKI) client(server, ca, name string) *rest.Config {
-	config := &rest.Config{
-		Host:            server,
-		QPS:             -1,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: p.cert(ca)},
-	}
+	config := &rest.Config{Host: server, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAFile: p.cert(ca)}}
 	if name != "" {
 		config.CertFile, config.KeyFile = p.cert(name), p.key(name)
 	}

@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,36 +17,31 @@ import (
 // writeKubeconfigs writes those of the admin and of the controller manager.
 func (c *Cluster) writeKubeconfigs() error {
 	c.admin = c.pki.client(c.Server(), "ca", "admin")
-	for path, name := range map[string]string{
-		c.config.Kubeconfig:             "admin",
-		c.controllerManagerKubeconfig(): "controller-manager",
-	} {
-		data, err := c.certKubeconfig(name, c.pki.cert(name), c.pki.key(name))
-		if err != nil {
-			return err
-		}
-		if err := writeIfChanged(path, data); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(
+		c.writeKubeconfig(c.config.Kubeconfig, "admin", filepath.Join(c.pki.dir, "admin")),
+		c.writeKubeconfig(c.controllerManagerKubeconfig(), "controller-manager", filepath.Join(c.pki.dir, "controller-manager")))
 }
 
 func (c *Cluster) controllerManagerKubeconfig() string {
 	return filepath.Join(c.config.Dir, controllerManagerName+".yaml")
 }
 
-// certKubeconfig returns a kubeconfig with the client certificate and key of two files inline.
-func (c *Cluster) certKubeconfig(user, certFile, keyFile string) ([]byte, error) {
-	certPEM, err := os.ReadFile(certFile)
+// writeKubeconfig writes a kubeconfig with the client certificate and key of the files pair.crt and
+// pair.key inline.
+func (c *Cluster) writeKubeconfig(path, user, pair string) error {
+	certPEM, err := os.ReadFile(pair + ".crt")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	keyPEM, err := os.ReadFile(keyFile)
+	keyPEM, err := os.ReadFile(pair + ".key")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return c.kubeconfig(user, clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
+	data, err := c.kubeconfig(user, clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
+	if err != nil {
+		return err
+	}
+	return writeIfChanged(path, data)
 }
 
 // ClientCertKubeconfig returns a kubeconfig for a user in groups, proven by a new client
@@ -72,20 +68,13 @@ func (c *Cluster) UserConfig(user string, groups ...string) (*rest.Config, error
 	return config, nil
 }
 
-// tokenKubeconfig returns a kubeconfig with an inline bearer token.
-func (c *Cluster) tokenKubeconfig(user, token string) ([]byte, error) {
-	return c.kubeconfig(user, clientcmdapi.AuthInfo{Token: token})
-}
-
 // kubeconfig returns one for a single user. Its names carry the cluster's, so that kubeconfigs of
 // several clusters merge.
 func (c *Cluster) kubeconfig(user string, auth clientcmdapi.AuthInfo) ([]byte, error) {
 	cluster := c.config.Name
 	qualified := cluster + "-" + user
 	return clientcmd.Write(clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{
-			cluster: {Server: c.Server(), CertificateAuthorityData: c.CA()},
-		},
+		Clusters:       map[string]*clientcmdapi.Cluster{cluster: {Server: c.Server(), CertificateAuthorityData: c.CA()}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{qualified: &auth},
 		Contexts:       map[string]*clientcmdapi.Context{cluster: {Cluster: cluster, AuthInfo: qualified}},
 		CurrentContext: cluster,

@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -73,25 +74,23 @@ type KueueConfig struct {
 type Kueue struct {
 	config KueueConfig
 	ca     *authority
-	group  group
+	single
 }
 
 // NewKueue prepares everything on disk that Kueue needs, and starts nothing.
 func NewKueue(config KueueConfig) (*Kueue, error) {
-	if config.Logs == "" {
-		config.Logs = filepath.Join(config.Dir, "logs")
-	}
-	k := &Kueue{config: config}
-	for _, dir := range []string{k.pki(), k.manifests(), config.Logs} {
+	logs, name := cmp.Or(config.Logs, filepath.Join(config.Dir, "logs")), config.Cluster.programName(kueueName)
+	k := &Kueue{config: config, single: single{name: name, log: filepath.Join(logs, name+".log")}}
+	for _, dir := range []string{k.pki(), k.manifests(), logs} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	if err := k.loadOrCreatePKI(); err != nil {
-		return nil, fmt.Errorf("certificates of %s: %w", k.name(), err)
+		return nil, fmt.Errorf("certificates of %s: %w", name, err)
 	}
-	if err := k.writeKubeconfig(); err != nil {
-		return nil, fmt.Errorf("kubeconfig of %s: %w", k.name(), err)
+	if err := config.Cluster.writeKubeconfig(k.kubeconfig(), kueueName, filepath.Join(k.pki(), "client")); err != nil {
+		return nil, fmt.Errorf("kubeconfig of %s: %w", name, err)
 	}
 	return k, k.writeConfiguration()
 }
@@ -114,15 +113,6 @@ func (k *Kueue) loadOrCreatePKI() error {
 	return k.config.Cluster.pki.ca.loadOrIssue(k.pki(), "client", leaf{user: kueueUser})
 }
 
-func (k *Kueue) writeKubeconfig() error {
-	client := filepath.Join(k.pki(), "client")
-	data, err := k.config.Cluster.certKubeconfig(kueueName, client+".crt", client+".key")
-	if err != nil {
-		return err
-	}
-	return writeIfChanged(k.kubeconfig(), data)
-}
-
 // Start installs Kueue on the cluster, runs it as a child of this process and waits until it
 // serves. After an error, Stop ends it.
 func (k *Kueue) Start(ctx context.Context) error {
@@ -136,25 +126,6 @@ func (k *Kueue) Start(ctx context.Context) error {
 	return k.group.start(ctx, program)
 }
 
-// Stop ends what Start started.
-func (k *Kueue) Stop() { k.group.stopAll() }
-
-// Kill ends it with SIGKILL.
-func (k *Kueue) Kill() error {
-	p, err := k.group.get(k.name())
-	if err != nil {
-		return err
-	}
-	p.kill()
-	return nil
-}
-
-// Restart stops it, if it still runs, starts it again and waits until it serves.
-func (k *Kueue) Restart(ctx context.Context) error { return k.group.restart(ctx, k.name()) }
-
-// Log returns the path of what it prints.
-func (k *Kueue) Log() string { return filepath.Join(k.config.Logs, k.name()+".log") }
-
 // Program returns its program. Install has to come before it is started: without its CRDs Kueue
 // ends at once.
 func (k *Kueue) Program() (Program, error) {
@@ -163,17 +134,15 @@ func (k *Kueue) Program() (Program, error) {
 		return Program{}, err
 	}
 	return Program{
-		Name:   k.name(),
+		Name:   k.name,
 		Path:   path,
 		Args:   []string{"--config=" + k.configuration(), "--kubeconfig=" + k.kubeconfig()},
 		Ports:  []int{k.config.Ports.Health, k.config.Ports.Webhook},
-		Log:    k.Log(),
+		Log:    k.log,
 		Inputs: []string{k.configuration()},
 		Ready:  httpReady(&rest.Config{Host: "http://" + hostPort(k.config.Ports.Health)}, "/readyz"),
 	}, nil
 }
-
-func (k *Kueue) name() string { return k.config.Cluster.programName(kueueName) }
 
 func (k *Kueue) pki() string { return filepath.Join(k.config.Dir, "pki") }
 

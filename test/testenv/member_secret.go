@@ -17,6 +17,7 @@ import (
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
 )
 
@@ -49,7 +50,7 @@ func ensureMemberSecret(
 	if err != nil {
 		return err
 	}
-	kubeconfig, err := member.tokenKubeconfig(memberServiceAccount, token)
+	kubeconfig, err := member.kubeconfig(memberServiceAccount, clientcmdapi.AuthInfo{Token: token})
 	if err != nil {
 		return err
 	}
@@ -63,12 +64,9 @@ func ensureMemberSecret(
 	if err := applyNamespace(ctx, hub, SystemNamespace); err != nil {
 		return err
 	}
-	_, err = hub.CoreV1().Secrets(SystemNamespace).Apply(ctx,
-		corev1ac.Secret(memberSecretName(namespace, name), SystemNamespace).
-			WithType(corev1.SecretTypeOpaque).
-			WithLabels(labels).
-			WithAnnotations(annotations).
-			WithData(data), applied)
+	secret := corev1ac.Secret(memberSecretName(namespace, name), SystemNamespace).WithType(corev1.SecretTypeOpaque).
+		WithLabels(labels).WithAnnotations(annotations).WithData(data)
+	_, err = hub.CoreV1().Secrets(SystemNamespace).Apply(ctx, secret, applied)
 	return err
 }
 
@@ -77,9 +75,8 @@ func ensureMemberSecret(
 func memberToken(ctx context.Context, member kubernetes.Interface, kubeconfig []byte) (string, error) {
 	token, renewAt := tokenOf(kubeconfig)
 	if time.Now().Before(renewAt) {
-		review, err := member.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
-			Spec: authenticationv1.TokenReviewSpec{Token: token},
-		}, metav1.CreateOptions{})
+		review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
+		review, err := member.AuthenticationV1().TokenReviews().Create(ctx, review, metav1.CreateOptions{})
 		if err != nil {
 			return "", err
 		}

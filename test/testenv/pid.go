@@ -7,8 +7,8 @@ package testenv
 // Start started.
 func (c *Cluster) PID(name string) (int, error) { return c.group.pid(c.programName(name)) }
 
-// PID returns the process id of the server that Start started.
-func (s *Server) PID() (int, error) { return s.group.pid(serverName) }
+// PID returns the process id of what Start started.
+func (s *single) PID() (int, error) { return s.group.pid(s.name) }
 
 func (g *group) pid(name string) (int, error) {
 	p, err := g.get(name)

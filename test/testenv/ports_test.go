@@ -54,7 +54,10 @@ func TestFreePorts(t *testing.T) {
 		require.NoError(t, err)
 		assert.Greater(t, next[0], ports[0])
 	})
-	for name, content := range map[string]string{"after the last comes the first": strconv.Itoa(lastPort), "what is no number is as nothing": "spoilt by something"} {
+	for name, content := range map[string]string{
+		"after the last comes the first":  strconv.Itoa(lastPort),
+		"what is no number is as nothing": "spoilt by something",
+	} {
 		t.Run(name, func(t *testing.T) {
 			remember(t, content)
 			ports, err := FreePorts(1)

@@ -108,6 +108,16 @@ func (g *group) add(p *process) {
 	g.processes[p.program.Name] = p
 }
 
+// kill ends the named process with SIGKILL.
+func (g *group) kill(name string) error {
+	p, err := g.get(name)
+	if err != nil {
+		return err
+	}
+	p.kill()
+	return nil
+}
+
 func (g *group) get(name string) (*process, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -136,3 +146,22 @@ func (g *group) stopAll() {
 		g.processes[name].stop()
 	}
 }
+
+// single runs one program as a child of ours.
+type single struct {
+	// name is the program's, and log is the file for what it prints.
+	name, log string
+	group     group
+}
+
+// Stop ends what Start started. Data stays.
+func (s *single) Stop() { s.group.stopAll() }
+
+// Kill ends it with SIGKILL.
+func (s *single) Kill() error { return s.group.kill(s.name) }
+
+// Restart stops it, if it still runs, starts it again and waits until it is ready.
+func (s *single) Restart(ctx context.Context) error { return s.group.restart(ctx, s.name) }
+
+// Log returns the path of what it prints.
+func (s *single) Log() string { return s.log }

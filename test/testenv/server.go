@@ -4,24 +4,19 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/rest"
 )
 
 const (
 	serverName = "clusterpass-apiserver"
 	// SystemNamespace is where clusterpass lives, on the hub and on members.
 	SystemNamespace = "clusterpass-system"
-	// serverUser is whom the hub sees in clusterpass-apiserver: RBAC for its ServiceAccount, which
-	// deployed servers run under, applies to this name, and nothing else gives it rights.
-	serverUser = "system:serviceaccount:" + SystemNamespace + ":" + serverName
 	// serverHost is the name that the aggregator expects in the server's certificate.
 	serverHost = serverName + "." + SystemNamespace + ".svc"
 )
@@ -53,41 +48,24 @@ type ServerConfig struct {
 	Args []string
 }
 
-// Server is clusterpass-apiserver behind a hub.
+// Server is clusterpass-apiserver behind a hub. After a Restart the hub's aggregator may go on
+// answering 503 for it, or begin to, until Register.
 type Server struct {
 	config ServerConfig
-	ca     *authority
-	group  group
+	served
 }
 
 // NewServer prepares everything on disk that the server needs, and starts nothing.
 func NewServer(config ServerConfig) (*Server, error) {
-	if config.Logs == "" {
-		config.Logs = filepath.Join(config.Dir, "logs")
-	}
+	log := filepath.Join(cmp.Or(config.Logs, filepath.Join(config.Dir, "logs")), serverName+".log")
+	config.ReadyPath = cmp.Or(config.ReadyPath, "/readyz")
 	if len(config.GroupVersions) == 0 {
 		config.GroupVersions = GroupVersions
 	}
-	if config.ReadyPath == "" {
-		config.ReadyPath = "/readyz"
-	}
-	s := &Server{config: config}
-	for _, dir := range []string{s.pki(), config.Logs} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	var err error
-	if s.ca, err = loadOrCreateAuthority(s.pki(), "ca", serverName+"-ca"); err != nil {
-		return nil, err
-	}
-	if err := s.ca.loadOrIssue(s.pki(), "serving", leaf{hosts: []string{serverHost, "localhost", loopback}}); err != nil {
-		return nil, err
-	}
-	if err := config.Hub.pki.ca.loadOrIssue(s.pki(), "hub-client", leaf{user: serverUser}); err != nil {
-		return nil, err
-	}
-	return s, s.writeHubKubeconfig()
+	s := &Server{config: config, served: served{
+		single: single{name: serverName, log: log}, hub: config.Hub, dir: config.Dir, port: config.Port,
+	}}
+	return s, s.prepare(serverName, serverHost)
 }
 
 // Start applies the server's RBAC and flow control to the hub, runs the server as a child of this
@@ -133,23 +111,6 @@ func (s *Server) Register(ctx context.Context) error {
 	return RegisterAPIServices(ctx, s.config.Hub.RESTConfig(), s.config.Port, s.ca.bundle(), s.config.GroupVersions...)
 }
 
-// Stop ends what Start started. Data stays.
-func (s *Server) Stop() { s.group.stopAll() }
-
-// Kill ends the server with SIGKILL.
-func (s *Server) Kill() error {
-	p, err := s.group.get(serverName)
-	if err != nil {
-		return err
-	}
-	p.kill()
-	return nil
-}
-
-// Restart stops the server, if it still runs, starts it again and waits until it serves. The hub's
-// aggregator may go on answering 503 for it, or begin to, until Register.
-func (s *Server) Restart(ctx context.Context) error { return s.group.restart(ctx, serverName) }
-
 // Dir returns the directory with the server's data.
 func (s *Server) Dir() string { return s.config.Dir }
 
@@ -157,64 +118,22 @@ func (s *Server) Dir() string { return s.config.Dir }
 // of a hub has its own.
 func (s *Server) EtcdPrefix() string { return "/clusterpass-" + strconv.Itoa(s.config.Port) }
 
-// Log returns the path of what the server prints.
-func (s *Server) Log() string { return filepath.Join(s.config.Logs, serverName+".log") }
-
-// DirectConfig returns a client config for a user of the hub that reaches the server without the
-// hub's aggregator.
-func (s *Server) DirectConfig(user string, groups ...string) (*rest.Config, error) {
-	config, err := s.config.Hub.UserConfig(user, groups...)
-	if err != nil {
-		return nil, err
-	}
-	config.Host = httpsURL(s.config.Port)
-	config.CAData = s.ca.bundle()
-	return config, nil
-}
-
 // Program returns the server's program. The hub has to serve before it is started.
 func (s *Server) Program() (Program, error) {
 	path, err := ServerPath()
 	if err != nil {
 		return Program{}, err
 	}
-	serving := filepath.Join(s.pki(), "serving")
-	args := []string{
-		"--kubeconfig=" + s.hubKubeconfig(),
-		"--bind-address=" + loopback,
-		"--secure-port=" + strconv.Itoa(s.config.Port),
-		"--tls-cert-file=" + serving + ".crt",
-		"--tls-private-key-file=" + serving + ".key",
-	}
+	args := append(s.config.Hub.EtcdArgs(), "--etcd-prefix="+s.EtcdPrefix())
 	if s.config.EmbeddedEtcd {
-		args = append(args, "--embedded-etcd-dir="+filepath.Join(s.config.Dir, "etcd"))
-	} else {
-		args = append(args, s.config.Hub.EtcdArgs()...)
-		args = append(args, "--etcd-prefix="+s.EtcdPrefix())
+		args = []string{"--embedded-etcd-dir=" + filepath.Join(s.config.Dir, "etcd")}
 	}
-	program := Program{Name: serverName, Path: path, Ports: []int{s.config.Port}, Log: s.Log()}
+	var inputs []string
 	if s.config.AuditPolicy != "" {
 		args = append(args, auditArgs(s.config.AuditPolicy, s.config.AuditLog)...)
-		program.Inputs = []string{s.config.AuditPolicy}
+		inputs = []string{s.config.AuditPolicy}
 	}
-	program.Args = append(args, s.config.Args...)
-	program.Ready = httpReady(&rest.Config{
-		Host:            httpsURL(s.config.Port),
-		TLSClientConfig: rest.TLSClientConfig{CAData: s.ca.bundle()},
-	}, s.config.ReadyPath)
+	program := s.program(path, s.config.ReadyPath, append(args, s.config.Args...)...)
+	program.Inputs = inputs
 	return program, nil
 }
-
-// writeHubKubeconfig writes the kubeconfig of the server's hub identity.
-func (s *Server) writeHubKubeconfig() error {
-	client := filepath.Join(s.pki(), "hub-client")
-	data, err := s.config.Hub.certKubeconfig(serverName, client+".crt", client+".key")
-	if err != nil {
-		return fmt.Errorf("kubeconfig of %s: %w", serverName, err)
-	}
-	return writeIfChanged(s.hubKubeconfig(), data)
-}
-
-func (s *Server) hubKubeconfig() string { return filepath.Join(s.config.Dir, "hub.yaml") }
-
-func (s *Server) pki() string { return filepath.Join(s.config.Dir, "pki") }

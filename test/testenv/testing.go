@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -32,9 +33,7 @@ type Options struct {
 // included, are kept when the test has failed, and the test's log says where.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
-	if options.Name == "" {
-		options.Name = "hub"
-	}
+	options.Name = cmp.Or(options.Name, "hub")
 	config := Must[ClusterConfig](t)(clusterConfig(keptOnFailure(t, options.Name), options))
 	cluster := Must[*Cluster](t)(NewCluster(config))
 	start(t, cluster)
