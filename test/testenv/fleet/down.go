@@ -42,34 +42,28 @@ func replaceMember(ctx context.Context, s settings, name string, out io.Writer) 
 
 // endAll ends the recorded processes whose names begin with prefix, each after those that need it.
 func endAll(ctx context.Context, s settings, prefix string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, downTimeout)
-	defer cancel()
 	if !exists(s.records()) {
 		return nil
 	}
-	report := newProgress(out)
-	unlock, err := lock(ctx, s, report)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	records, err := readRecords(s.records())
-	if err != nil {
-		return err
-	}
-	records = slices.DeleteFunc(records, func(r *record) bool { return !strings.HasPrefix(r.Name, prefix) })
-	for phase := -1; phase < len(lastToEnd); phase++ {
-		group, groupCtx := errgroup.WithContext(ctx)
-		for _, r := range records {
-			if endPhase(r.Name) == phase {
-				group.Go(func() error { return end(groupCtx, s, r, report) })
-			}
-		}
-		if err := group.Wait(); err != nil {
+	return locked(ctx, s, downTimeout, out, func(ctx context.Context, report *progress) error {
+		records, err := readRecords(s.records())
+		if err != nil {
 			return err
 		}
-	}
-	return nil
+		records = slices.DeleteFunc(records, func(r *record) bool { return !strings.HasPrefix(r.Name, prefix) })
+		for phase := -1; phase < len(lastToEnd); phase++ {
+			group, groupCtx := errgroup.WithContext(ctx)
+			for _, r := range records {
+				if endPhase(r.Name) == phase {
+					group.Go(func() error { return end(groupCtx, s, r, report) })
+				}
+			}
+			if err := group.Wait(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // endPhase returns when a program is to be ended: its index in lastToEnd, or -1.

@@ -55,11 +55,7 @@ func newFleet(s settings) (*fleet, error) {
 		f.members = append(f.members, member)
 	}
 	config := testenv.ServerConfig{
-		Hub:          hub,
-		Dir:          filepath.Join(s.dir, "clusterpass"),
-		Logs:         s.logs(),
-		Port:         s.serverPort(),
-		EmbeddedEtcd: true,
+		Hub: hub, Dir: filepath.Join(s.dir, "clusterpass"), Logs: s.logs(), Port: s.serverPort(), EmbeddedEtcd: true,
 	}
 	if policy := filepath.Join(s.root, auditPolicy); exists(policy) {
 		config.AuditPolicy = policy
@@ -98,34 +94,28 @@ func newCluster(s settings, name string, i int) (*testenv.Cluster, error) {
 // up starts what does not run, joins the members if they are to be joined, leaves those that are
 // joined as they are, and prints how to use the fleet.
 func up(ctx context.Context, s settings, joined bool, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, upTimeout)
-	defer cancel()
-	report := newProgress(out)
-	unlock, err := lock(ctx, s, report)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	f, err := newFleet(s)
-	if err != nil {
-		return err
-	}
-	if err := f.up(ctx, &runner{records: s.records(), report: report}); err != nil {
-		return err
-	}
-	if !joined {
-		report.printf("the fleet runs. To use it:")
+	return locked(ctx, s, upTimeout, out, func(ctx context.Context, report *progress) error {
+		f, err := newFleet(s)
+		if err != nil {
+			return err
+		}
+		if err := f.up(ctx, &runner{records: s.records(), report: report}); err != nil {
+			return err
+		}
+		if !joined {
+			report.printf("the fleet runs. To use it:")
+			return writeExports(s, out)
+		}
+		if err := f.join(ctx, s, report); err != nil {
+			return err
+		}
+		if err := applyUserRole(ctx, s, f.hub); err != nil {
+			return err
+		}
+		report.printf("the fleet is ready: ClusterProfiles %s in namespace %s of the hub. To use it:",
+			strings.Join(memberNames, " and "), profileNamespace)
 		return writeExports(s, out)
-	}
-	if err := f.join(ctx, s, report); err != nil {
-		return err
-	}
-	if err := applyUserRole(ctx, s, f.hub); err != nil {
-		return err
-	}
-	report.printf("the fleet is ready: ClusterProfiles %s in namespace %s of the hub. To use it:",
-		strings.Join(memberNames, " and "), profileNamespace)
-	return writeExports(s, out)
+	})
 }
 
 // up brings up the clusters side by side, then the server, which needs the hub, then the controller

@@ -60,20 +60,14 @@ func (f *fleet) join(ctx context.Context, s settings, report *progress) error {
 
 // joinAgain joins all members on allTerms.
 func joinAgain(ctx context.Context, s settings, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, upTimeout)
-	defer cancel()
-	report := newProgress(out)
-	unlock, err := lock(ctx, s, report)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	report.printf("joining %s on the terms that all examples need", strings.Join(memberNames, " and "))
-	group, ctx := errgroup.WithContext(ctx)
-	for _, name := range memberNames {
-		group.Go(func() error { return joinMember(ctx, s, name, allTerms) })
-	}
-	return group.Wait()
+	return locked(ctx, s, upTimeout, out, func(ctx context.Context, report *progress) error {
+		report.printf("joining %s on the terms that all examples need", strings.Join(memberNames, " and "))
+		group, ctx := errgroup.WithContext(ctx)
+		for _, name := range memberNames {
+			group.Go(func() error { return joinMember(ctx, s, name, allTerms) })
+		}
+		return group.Wait()
+	})
 }
 
 func joinMember(ctx context.Context, s settings, name string, terms []string) error {

@@ -60,11 +60,7 @@ func (s settings) rememberDispatching() error {
 
 func newKueue(s settings, cluster *testenv.Cluster, i int, role testenv.KueueRole) (*testenv.Kueue, error) {
 	config := testenv.KueueConfig{
-		Cluster: cluster,
-		Role:    role,
-		Dir:     s.kueueDir(cluster.Name()),
-		Logs:    s.logs(),
-		Ports:   s.kueuePorts(i),
+		Cluster: cluster, Role: role, Dir: s.kueueDir(cluster.Name()), Logs: s.logs(), Ports: s.kueuePorts(i),
 	}
 	if s.byPlacement && role == testenv.KueueManager {
 		config.Edit = testenv.DispatchByPlacement

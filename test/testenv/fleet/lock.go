@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,7 +18,22 @@ import (
 
 const lockPoll = 200 * time.Millisecond
 
-// lock waits until no other up or down works on the same directory. The lock is released by unlock,
+// locked has do work on the directory of s when no other command does, and bounds both.
+func locked(
+	ctx context.Context, s settings, timeout time.Duration, out io.Writer, do func(ctx context.Context, report *progress) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	report := newProgress(out)
+	unlock, err := lock(ctx, s, report)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return do(ctx, report)
+}
+
+// lock waits until no other command works on the same directory. The lock is released by unlock,
 // and by the kernel if we die.
 func lock(ctx context.Context, s settings, report *progress) (unlock func(), err error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
