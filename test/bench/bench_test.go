@@ -44,10 +44,7 @@ func serve(t *testing.T, http2 bool, handler http.HandlerFunc) *client {
 	server.EnableHTTP2 = http2
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	c, err := newClient(&rest.Config{
-		Host:            server.URL,
-		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
-	})
+	c, err := newClient(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
 	require.NoError(t, err)
 	return c
 }
@@ -193,7 +190,9 @@ func TestReportText(t *testing.T) {
 	r := report{Seconds: time.Second.Seconds(), Runs: []run{{Tokens: []comparison{c}}, {Tokens: []comparison{c}}}}
 	var out strings.Builder
 	r.writeText(&out)
-	for _, want := range []string{"1.50 (1.25-2.00)", "4.56", "at most 2.00: met", "token at concurrency 1 failed: broken", "Run 2 of 2", "1.50 1.50"} {
+	for _, want := range []string{
+		"1.50 (1.25-2.00)", "4.56", "at most 2.00: met", "token at concurrency 1 failed: broken", "Run 2 of 2", "1.50 1.50",
+	} {
 		assert.Contains(t, out.String(), want)
 	}
 }
@@ -223,7 +222,8 @@ func TestWatched(t *testing.T) {
 	w := &watched{firsts: map[string]string{}, annotations: map[string]string{}, news: make(chan struct{})}
 	done := make(chan error)
 	go func() { done <- w.wait(t.Context(), func() bool { return w.first("pool") == "a" }) }()
-	slice := &inventoryv1alpha1.PlacementDecision{Decisions: []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "a"}}}}
+	slice := &inventoryv1alpha1.PlacementDecision{Decisions: make([]inventoryv1alpha1.ClusterDecision, 1)}
+	slice.Decisions[0].ClusterProfileRef.Name = "a"
 	slice.Labels = map[string]string{inventoryv1alpha1.DecisionKeyLabel: "pool"}
 	w.show(slice)
 	require.NoError(t, <-done)
@@ -234,7 +234,10 @@ func TestWatched(t *testing.T) {
 
 func TestSum(t *testing.T) {
 	all := testutil.NewMetrics()
-	require.NoError(t, testutil.ParseMetrics("a{verb=\"PUT\",code=\"200\"} 2\na{verb=\"PUT\",code=\"409\"} 1\na{verb=\"GET\",code=\"200\"} 4\n", &all))
+	require.NoError(t, testutil.ParseMetrics(`a{verb="PUT",code="200"} 2
+a{verb="PUT",code="409"} 1
+a{verb="GET",code="200"} 4
+`, &all))
 	assert.InDelta(t, 3, sum(all, "a", map[string]string{"verb": "PUT"}), 0)
 	assert.InDelta(t, 7, sum(all, "a", nil), 0)
 	assert.Zero(t, sum(all, "b", nil))

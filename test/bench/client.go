@@ -87,7 +87,8 @@ func refusal(response *http.Response) error {
 
 // discarding returns a call that sends the request that next makes for it and drops the answer.
 func (c *client) discarding(next func(i int) request) call {
-	return func(ctx context.Context, i int) error {
-		return c.send(ctx, next(i), io.Discard)
-	}
+	return func(ctx context.Context, i int) error { return c.send(ctx, next(i), io.Discard) }
 }
+
+// repeating returns a call that always sends the same request and drops the answer.
+func (c *client) repeating(r request) call { return c.discarding(func(int) request { return r }) }

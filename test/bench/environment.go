@@ -30,10 +30,7 @@ type environment struct {
 
 func newEnvironment() (*environment, error) {
 	dir, err := os.MkdirTemp("", "clusterpass-bench-")
-	if err != nil {
-		return nil, err
-	}
-	return &environment{dir: dir}, nil
+	return &environment{dir: dir}, err
 }
 
 // close ends the processes, the last one first, and removes their files.
@@ -119,7 +116,7 @@ func newUser(ctx context.Context, cluster *testenv.Cluster, name string, rules .
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+		Subjects:   []rbacv1.Subject{testenv.UserSubject(name)},
 	}
 	if _, err := admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("rights of the user at %s: %w", cluster.Name(), err)

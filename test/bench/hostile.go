@@ -44,29 +44,19 @@ func measureHostile(ctx context.Context, s settings, env *environment) ([]compar
 	if err != nil {
 		return nil, err
 	}
-	mint, err := mintRequest()
-	if err != nil {
-		return nil, err
-	}
+	mint := mintRequest()
 	if _, err := firstToken(ctx, requester, mint); err != nil {
 		return nil, err
 	}
-	read := request{method: http.MethodGet, path: fmt.Sprintf("/apis/%s/namespaces/%s/clusterprofiles/%s", v1alpha1.SchemeGroupVersion, homeNamespace, memberName)}
+	read := request{method: http.MethodGet, path: profilesPath(homeNamespace) + "/" + memberName}
 	var comparisons []comparison
 	for _, of := range []struct {
 		name    string
 		request request
 	}{{"get", read}, {"token", mint}} {
 		s.progress("hostile: %s at concurrency 1", of.name)
-		do := requester.discarding(func(int) request { return of.request })
-		b := &siege{send: func(ctx context.Context) error {
-			r, err := hostileRequest()
-			if err != nil {
-				return err
-			}
-			return hostile.send(ctx, r, io.Discard)
-		}}
-		c, err := b.beside(ctx, s, measurement{name: of.name, goal: goal{latencyAtMost: 2}}, do)
+		b := &siege{send: func(ctx context.Context) error { return hostile.send(ctx, hostileRequest(), io.Discard) }}
+		c, err := b.beside(ctx, s, measurement{name: of.name, goal: goal{latencyAtMost: 2}}, requester.repeating(of.request))
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +125,7 @@ func (b *siege) end() {
 }
 
 // hostileRequest returns a request of names that no cache has an answer about.
-func hostileRequest() (request, error) {
+func hostileRequest() request {
 	object := v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 		TargetClusterProfile: v1alpha1.ClusterProfileReference{Name: memberName},
 		ServiceAccountName:   hostileUser, ServiceAccountNamespace: homeNamespace,
@@ -147,5 +137,5 @@ func hostileRequest() (request, error) {
 		object.Spec.Roles = append(object.Spec.Roles, v1alpha1.Role{Namespace: homeNamespace, Name: name})
 		object.Spec.Audiences = append(object.Spec.Audiences, "https://"+name)
 	}
-	return post(fmt.Sprintf("/apis/%s/namespaces/%s/authtokenrequests", v1alpha1.SchemeGroupVersion, homeNamespace), object)
+	return post(tokensPath, object)
 }

@@ -43,8 +43,9 @@ const lyingClients = 200
 // test/integration/hostile that cost the most.
 func liars() (map[string]http.HandlerFunc, error) {
 	object := runtime.Unknown{
+		TypeMeta: runtime.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRoleBindingList"},
 		// Of the second field, the items of a list, there are a million that are empty.
-		TypeMeta: runtime.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRoleBindingList"}, Raw: bytes.Repeat([]byte{2<<3 | 2, 0}, 1<<20),
+		Raw: bytes.Repeat([]byte{2<<3 | 2, 0}, 1<<20),
 	}
 	items, err := object.Marshal()
 	if err != nil {
@@ -95,10 +96,7 @@ func measureHostileMembers(ctx context.Context, s settings, env *environment) ([
 	if err != nil {
 		return nil, err
 	}
-	mint, err := mintRequest()
-	if err != nil {
-		return nil, err
-	}
+	mint := mintRequest()
 	if _, err := firstToken(ctx, requester, mint); err != nil {
 		return nil, err
 	}
@@ -111,10 +109,11 @@ func measureHostileMembers(ctx context.Context, s settings, env *environment) ([
 	b := &siege{pace: lyingTokens, clients: lyingClients, send: func(ctx context.Context) error {
 		i := int(asked.Add(1))
 		r := mint
-		r.body = strings.Replace(r.body, fmt.Sprintf("%q:%q", "name", memberName), fmt.Sprintf("%q:%q", "name", names[i%len(names)]), 1)
+		r.body = strings.Replace(r.body, fmt.Sprintf(`"name":%q`, memberName), fmt.Sprintf(`"name":%q`, names[i%len(names)]), 1)
 		return admin.send(ctx, r, io.Discard)
 	}}
-	c, err := b.beside(ctx, s, measurement{name: "token beside lying members", goal: goal{tailAtMost: 1.2}}, requester.discarding(func(int) request { return mint }))
+	m := measurement{name: "token beside lying members", goal: goal{tailAtMost: 1.2}}
+	c, err := b.beside(ctx, s, m, requester.repeating(mint))
 	return []comparison{c}, err
 }
 
@@ -142,9 +141,9 @@ func serveLiars(in io.Reader, out io.Writer) error {
 	server := httptest.NewUnstartedServer(mux)
 	server.EnableHTTP2 = true
 	server.StartTLS()
-	if err := json.NewEncoder(out).Encode(liarsServer{
-		URL: server.URL, CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), Names: slices.Sorted(maps.Keys(lies)),
-	}); err != nil {
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	where := liarsServer{URL: server.URL, CA: ca, Names: slices.Sorted(maps.Keys(lies))}
+	if err := json.NewEncoder(out).Encode(where); err != nil {
 		return err
 	}
 	_, err = io.Copy(io.Discard, in)
@@ -192,16 +191,17 @@ func (e *environment) startLiars(ctx context.Context, hub *testenv.Cluster) ([]s
 		return nil, err
 	}
 	for _, name := range server.Names {
-		if err := addLiar(ctx, kube, inventory, name, server.URL+"/"+name, server.CA); err != nil {
+		if err := addLiar(ctx, kube, inventory, server, name); err != nil {
 			return nil, fmt.Errorf("member %s: %w", name, err)
 		}
 	}
 	return server.Names, nil
 }
 
-// addLiar has the hub know a member at a URL, whose access is otherwise that of the honest one.
-func addLiar(ctx context.Context, kube kubernetes.Interface, inventory inventoryclient.Interface, name, url string, authority []byte) error {
-	original, err := inventory.ApisV1alpha1().ClusterProfiles(homeNamespace).Get(ctx, memberName, metav1.GetOptions{})
+// addLiar has the hub know a member of a server, whose access is otherwise that of the honest one.
+func addLiar(ctx context.Context, kube kubernetes.Interface, inventory inventoryclient.Interface, server *liarsServer, name string) error {
+	profiles := inventory.ApisV1alpha1().ClusterProfiles(homeNamespace)
+	original, err := profiles.Get(ctx, memberName, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -216,21 +216,20 @@ func addLiar(ctx context.Context, kube kubernetes.Interface, inventory inventory
 		return err
 	}
 	for _, cluster := range config.Clusters {
-		cluster.Server, cluster.CertificateAuthorityData = url, authority
+		cluster.Server, cluster.CertificateAuthorityData = server.URL+"/"+name, server.CA
 	}
 	kubeconfig, err := clientcmd.Write(*config)
 	if err != nil {
 		return err
 	}
-	if _, err := secrets.Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: prefix + name, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": homeNamespace + "/" + name}},
-		Data:       map[string][]byte{"kubeconfig": kubeconfig},
-	}, metav1.CreateOptions{}); err != nil {
+	own := &corev1.Secret{Data: map[string][]byte{"kubeconfig": kubeconfig}}
+	own.Name, own.Labels = prefix+name, secret.Labels
+	own.Annotations = map[string]string{"clusterpass.dev/cluster-profile": homeNamespace + "/" + name}
+	if _, err := secrets.Create(ctx, own, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	profiles := inventory.ApisV1alpha1().ClusterProfiles(homeNamespace)
-	profile, err := profiles.Create(ctx, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec}, metav1.CreateOptions{})
-	if err != nil {
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec}
+	if profile, err = profiles.Create(ctx, profile, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	original.Status.DeepCopyInto(&profile.Status)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,7 +47,8 @@ func measureHostilePlacements(ctx context.Context, s settings, env *environment)
 	if err != nil {
 		return nil, err
 	}
-	if err := admin.send(ctx, merge("/api/v1/namespaces/"+fleetNamespace, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"all"}}}`), io.Discard); err != nil {
+	label := merge("/api/v1/namespaces/"+fleetNamespace, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"all"}}}`)
+	if err := admin.send(ctx, label, io.Discard); err != nil {
 		return nil, err
 	}
 	client, err := versioned.NewForConfig(hub.RESTConfig())
@@ -65,10 +65,10 @@ func measureHostilePlacements(ctx context.Context, s settings, env *environment)
 		i := int(changed.Add(1))
 		path := fmt.Sprintf("/apis/%s/namespaces/%s/placements/dear-%d", v1alpha1.SchemeGroupVersion, hostileNamespace, i%dearPlacements)
 		// Another number has the placement decided upon anew, over all clusters.
-		r := request{method: http.MethodPatch, path: path, contentType: contentMerge, body: fmt.Sprintf(`{"spec":{"numberOfClusters":%d}}`, 1+i%100)}
-		return admin.send(ctx, r, io.Discard)
+		return admin.send(ctx, merge(path, `{"spec":{"numberOfClusters":%d}}`, 1+i%100), io.Discard)
 	}}
-	c, err := b.beside(ctx, s, measurement{name: "decision beside expensive placements", goal: goal{latencyAtMost: 2}}, p.changes()[0].sides[ours].warmUp)
+	m := measurement{name: "decision beside expensive placements", goal: goal{latencyAtMost: 2}}
+	c, err := b.beside(ctx, s, m, p.changes()[0].sides[ours].warmUp)
 	return []comparison{c}, err
 }
 

@@ -88,7 +88,9 @@ func (b *sets) add(ctx context.Context, hub *testenv.Cluster) error {
 		if _, err := b.kube.RbacV1().RoleBindings(namespace).Create(ctx, &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "clusterpass-credential-sets"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clusterpass:credential-sets"},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: testenv.SystemNamespace, Name: "clusterpass-controller-manager"}},
+			Subjects: []rbacv1.Subject{{
+				Kind: rbacv1.ServiceAccountKind, Namespace: testenv.SystemNamespace, Name: "clusterpass-controller-manager",
+			}},
 		}, metav1.CreateOptions{}); err != nil {
 			return err
 		}
@@ -141,8 +143,10 @@ func newSet(name string, clusters v1alpha1.ClusterSelection) *v1alpha1.ClusterCr
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.ClusterCredentialSetSpec{
 			Clusters: clusters,
-			Template: v1alpha1.CredentialTemplate{ServiceAccountNamespace: homeNamespace, ClusterRoles: []multiclusterv1alpha1.ClusterRole{{Name: memberRole}}},
-			Secret:   v1alpha1.CredentialSecret{Name: name + "-{{.cluster.name}}", Format: v1alpha1.SecretFormatToken},
+			Template: v1alpha1.CredentialTemplate{
+				ServiceAccountNamespace: homeNamespace, ClusterRoles: []multiclusterv1alpha1.ClusterRole{{Name: memberRole}},
+			},
+			Secret: v1alpha1.CredentialSecret{Name: name + "-{{.cluster.name}}", Format: v1alpha1.SecretFormatToken},
 		},
 	}
 }

@@ -127,11 +127,8 @@ func (b *inventory) write(
 		return c.discarding(func(i int) request { return requests[i] })
 	}
 	return measurement{
-		name:        name,
-		concurrency: concurrency,
-		rounds:      writeRounds,
-		slice:       limit{calls: size},
-		warmUp:      limit{calls: min(size, warmUpWrites)},
+		name: name, concurrency: concurrency, rounds: writeRounds,
+		slice: limit{calls: size}, warmUp: limit{calls: min(size, warmUpWrites)},
 		sides: b.both(func(c *client) workload {
 			return workload{
 				warmUp: chunk(c, warmUpNamespace, from),
@@ -149,7 +146,7 @@ func (b *inventory) reads() []measurement {
 	cached := b.both(func(c *client) workload {
 		// Any version will do, as informers say: the answer comes from the watch cache.
 		list := request{method: http.MethodGet, path: profilesPath(fleetNamespace) + "?resourceVersion=0"}
-		return steady(c.discarding(func(int) request { return list }))
+		return steady(c.repeating(list))
 	})
 	chunked := b.both(func(c *client) workload { return steady(c.listInPages) })
 	pages := fmt.Sprintf("LIST by %d", pageSize)
@@ -173,9 +170,7 @@ func (b *inventory) gets(c *client, round int) call {
 	for i := range paths {
 		paths[i] = profilePath(fleetNamespace, random.IntN(b.objects))
 	}
-	return c.discarding(func(i int) request {
-		return request{method: http.MethodGet, path: paths[i%len(paths)]}
-	})
+	return c.discarding(func(i int) request { return request{method: http.MethodGet, path: paths[i%len(paths)]} })
 }
 
 // listInPages is a call that reads all objects in pages, one after the other.
@@ -233,24 +228,14 @@ func (b *inventory) verifyStored(ctx context.Context) (lengths [2]int, err error
 }
 
 func (b *inventory) createRequest(namespace string, i int) request {
-	return request{
-		method:      http.MethodPost,
-		path:        profilesPath(namespace),
-		contentType: contentJSON,
-		body:        encode(newProfile(b.seed, i)),
-	}
+	return post(profilesPath(namespace), newProfile(b.seed, i))
 }
 
 func (b *inventory) statusRequest(namespace string, i int) request {
-	return request{
-		method:      http.MethodPatch,
-		path:        profilePath(namespace, i) + "/status",
-		contentType: contentMerge,
-		body:        encode(map[string]any{"status": newProfile(b.seed, i).Status}),
-	}
+	return merge(profilePath(namespace, i)+"/status", `{"status":%s}`, encode(newProfile(b.seed, i).Status))
 }
 
-// encode returns the JSON of what newProfile made, which there always is.
+// encode returns the JSON of an object of an API, which there always is.
 func encode(object any) string {
 	body, err := json.Marshal(object)
 	utilruntime.Must(err)

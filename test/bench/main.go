@@ -109,7 +109,8 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	flags.SetOutput(progress)
 	flags.StringVar(&s.only, "only", "", "the one part to run: "+strings.Join(parts, ", "))
 	flags.IntVar(&s.objects, "objects", 10_000, "number of ClusterProfiles, a multiple of 100")
-	flags.DurationVar(&s.duration, "duration", 8*time.Second, "how long each side is under load for each figure that no number of objects bounds")
+	flags.DurationVar(&s.duration, "duration", 8*time.Second,
+		"how long each side is under load for each figure that no number of objects bounds")
 	flags.IntVar(&s.runs, "runs", 1, "how often to do everything, with new processes, to see how far the runs agree")
 	flags.Uint64Var(&s.seed, "seed", 1, "decides what is in the objects and in which order they are read")
 	flags.StringVar(&s.output, "o", "text", "format of the report: text or json")

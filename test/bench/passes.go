@@ -41,7 +41,8 @@ type shape struct {
 // them, and what placements have by default, where each decision of another moves the score of
 // every cluster.
 func shapes() []shape {
-	labels := v1alpha1.PlacementSpec{NumberOfClusters: ptr.To[int32](selected)}
+	balanced := v1alpha1.PlacementSpec{NumberOfClusters: ptr.To[int32](selected)}
+	labels := balanced
 	labels.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
 		LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"half": "yes"}},
 	}}}
@@ -56,8 +57,8 @@ func shapes() []shape {
 			cluster.Scores["usage"] = &scheduling.Figures{Scores: map[string]int32{"gpu": []int32{-100, 100}[i%2]}}
 			fleet.Set(cluster, time.Time{})
 		}},
-		{name: "balanced", spec: v1alpha1.PlacementSpec{NumberOfClusters: ptr.To[int32](selected)}, others: otherPlacements, change: func(fleet *scheduling.Fleet, i int) {
-			fleet.SetDecision(types.NamespacedName{Namespace: "other", Name: "0"}, scheduling.Decision{Clusters: schedulingNames(i%2, selected)})
+		{name: "balanced", spec: balanced, others: otherPlacements, change: func(fleet *scheduling.Fleet, i int) {
+			fleet.SetDecision(otherName(0), scheduling.Decision{Clusters: schedulingNames(i%2, selected)})
 		}},
 	}
 }
@@ -83,9 +84,13 @@ func (s *shape) fleet(size int) *scheduling.Fleet {
 	for i := range s.others {
 		// Some clusters are named more often than others.
 		at := i * i % max(size-selected, 1)
-		fleet.SetDecision(types.NamespacedName{Namespace: "other", Name: strconv.Itoa(i)}, scheduling.Decision{Clusters: schedulingNames(at, selected)})
+		fleet.SetDecision(otherName(i), scheduling.Decision{Clusters: schedulingNames(at, selected)})
 	}
 	return fleet
+}
+
+func otherName(i int) types.NamespacedName {
+	return types.NamespacedName{Namespace: "other", Name: strconv.Itoa(i)}
 }
 
 func schedulingCluster(i int) scheduling.Cluster {

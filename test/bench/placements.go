@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,10 +111,10 @@ func measurePlacements(ctx context.Context, s settings, env *environment) (*plac
 // changes returns the kinds of changes: each is the next one's opposite, or better than all before.
 func (b *placements) changes() []measurement {
 	unread := steady(func(ctx context.Context, i int) error {
-		name := profileName(i % placedProfiles)
+		i %= placedProfiles
 		value := fmt.Sprint("v", time.Now().UnixNano())
-		return b.until(ctx, merge(profilePath(fleetNamespace, i%placedProfiles), `{"metadata":{"annotations":{"bench":%q}}}`, value), func() bool {
-			return b.seen.annotation(name) == value
+		return b.until(ctx, merge(profilePath(fleetNamespace, i), `{"metadata":{"annotations":{"bench":%q}}}`, value), func() bool {
+			return b.seen.annotation(profileName(i)) == value
 		})
 	})
 	label := func(ctx context.Context, _ int) error {
@@ -178,11 +177,8 @@ func (b *placements) measureHeartbeats(ctx context.Context) (cost, error) {
 			for p := range profile.Status.Properties {
 				profile.Status.Properties[p].LastObservedTime = at
 			}
-			status, err := json.Marshal(profile.Status)
-			if err != nil {
-				return err
-			}
-			if err := b.client.send(ctx, merge(profilePath(fleetNamespace, i)+"/status", `{"status":%s}`, status), io.Discard); err != nil {
+			shown := merge(profilePath(fleetNamespace, i)+"/status", `{"status":%s}`, encode(profile.Status))
+			if err := b.client.send(ctx, shown, io.Discard); err != nil {
 				return err
 			}
 			until := metav1.NewTime(at.Add(time.Hour)).UTC().Format(time.RFC3339)
@@ -309,8 +305,9 @@ func newScore(i int) *v1alpha1.ClusterScore {
 // changerRules are what whoever changes the fleet may do.
 func changerRules() []rbacv1.PolicyRule {
 	verbs := []string{"get", "list", "watch", "create", "update", "patch"}
+	theirs := []string{"clusterprofiles", "clusterprofiles/status", "placementdecisions"}
 	return []rbacv1.PolicyRule{
-		{APIGroups: []string{inventoryv1alpha1.Group}, Resources: []string{"clusterprofiles", "clusterprofiles/status", "placementdecisions"}, Verbs: verbs},
+		{APIGroups: []string{inventoryv1alpha1.Group}, Resources: theirs, Verbs: verbs},
 		{APIGroups: []string{v1alpha1.GroupName}, Resources: []string{"placements", "clusterscores", "clusterscores/status"}, Verbs: verbs},
 	}
 }

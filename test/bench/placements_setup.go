@@ -94,7 +94,9 @@ func (e *environment) startManager(ctx context.Context, hub *testenv.Cluster) (*
 	if err != nil {
 		return nil, err
 	}
-	manager, err := testenv.NewControllerManager(testenv.ControllerManagerConfig{Hub: hub, Dir: filepath.Join(e.dir, "manager"), Port: ports[0]})
+	manager, err := testenv.NewControllerManager(testenv.ControllerManagerConfig{
+		Hub: hub, Dir: filepath.Join(e.dir, "manager"), Port: ports[0],
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +114,8 @@ func (b *placements) fill(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	profiles, scores := theirs.ApisV1alpha1().ClusterProfiles(fleetNamespace), client.ClusterpassV1alpha1().ClusterScores(fleetNamespace)
+	profiles := theirs.ApisV1alpha1().ClusterProfiles(fleetNamespace)
+	scores := client.ClusterpassV1alpha1().ClusterScores(fleetNamespace)
 	err = b.all(ctx, func(ctx context.Context, i int) error {
 		profile := b.placedProfile(i)
 		made, err := profiles.Create(ctx, profile, metav1.CreateOptions{})
@@ -162,10 +165,11 @@ func watch(ctx context.Context, config *rest.Config) (*watched, error) {
 	}
 	w := &watched{firsts: map[string]string{}, annotations: map[string]string{}, news: make(chan struct{})}
 	factory := inventoryinformers.NewSharedInformerFactoryWithOptions(client, 0, inventoryinformers.WithNamespace(fleetNamespace))
+	shows := cache.ResourceEventHandlerFuncs{AddFunc: w.show, UpdateFunc: func(_, obj any) { w.show(obj) }}
 	for _, informer := range []cache.SharedIndexInformer{
 		factory.Apis().V1alpha1().PlacementDecisions().Informer(), factory.Apis().V1alpha1().ClusterProfiles().Informer(),
 	} {
-		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: w.show, UpdateFunc: func(_, obj any) { w.show(obj) }}); err != nil {
+		if _, err := informer.AddEventHandler(shows); err != nil {
 			return nil, err
 		}
 	}
@@ -248,10 +252,11 @@ func (m metrics) cost(ctx context.Context) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
+	putStatus := map[string]string{"resource": "placements", "subresource": "status", "verb": "PUT"}
 	return cost{
 		Passes:         sum(manager, "clusterpass_placement_passes_total", nil),
 		DecisionWrites: sum(manager, "clusterpass_placement_decision_writes_total", nil),
-		StatusWrites:   sum(server, "apiserver_request_total", map[string]string{"resource": "placements", "subresource": "status", "verb": "PUT"}),
+		StatusWrites:   sum(server, "apiserver_request_total", putStatus),
 	}, nil
 }
 

@@ -49,11 +49,8 @@ func newProfile(seed uint64, i int) *inventoryv1alpha1.ClusterProfile {
 		Status: inventoryv1alpha1.ClusterProfileStatus{
 			Version: inventoryv1alpha1.ClusterVersion{Kubernetes: fmt.Sprintf("v1.37.%d", random.IntN(5))},
 			Conditions: []metav1.Condition{{
-				Type:               inventoryv1alpha1.ClusterConditionControlPlaneHealthy,
-				Status:             metav1.ConditionTrue,
-				Reason:             "Ready",
-				Message:            "/readyz answered ok",
-				LastTransitionTime: observed,
+				Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: metav1.ConditionTrue,
+				Reason: "Ready", Message: "/readyz answered ok", LastTransitionTime: observed,
 			}},
 			Properties: []inventoryv1alpha1.Property{
 				{Name: "cluster.clusterset.k8s.io", Value: name, LastObservedTime: observed},
@@ -75,8 +72,7 @@ func newAccessProvider(random *rand.Rand, name string) inventoryv1alpha1.AccessP
 			Server:                   fmt.Sprintf("https://%s.example.com:6443", name),
 			CertificateAuthorityData: ca,
 			Extensions: []clientcmdv1.NamedExtension{{
-				Name: "client.authentication.k8s.io/exec",
-				Extension: runtime.RawExtension{
+				Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{
 					Raw: fmt.Appendf(nil, `{"name":%q,"key":"kubeconfig","namespace":"clusterpass-system"}`, name),
 				},
 			}},

@@ -104,7 +104,8 @@ func (r report) writeText(out io.Writer) {
 	fmt.Fprintf(out, "machine   %d cores (%s), %s of memory, Linux %s; load before %s; fsync of 4 KiB %.2f ms\n",
 		m.Cores, m.CPU, m.Memory, m.Kernel, m.Load, m.Fsync)
 	fmt.Fprintf(out, "programs  %s\n", strings.Join(m.Versions, ", "))
-	fmt.Fprintf(out, "settings  seed %d, %g s a side where time bounds it; ratios are ours to theirs: the median of all rounds (lowest-highest)\n", r.Seed, r.Seconds)
+	fmt.Fprintf(out, "settings  seed %d, %g s a side where time bounds it; "+
+		"ratios are ours to theirs: the median of all rounds (lowest-highest)\n", r.Seed, r.Seconds)
 	for i, run := range r.Runs {
 		if len(r.Runs) > 1 {
 			fmt.Fprintf(out, "\nRun %d of %d\n", i+1, len(r.Runs))
@@ -119,7 +120,8 @@ func (r report) writeText(out io.Writer) {
 
 func (r run) writeText(out io.Writer) {
 	if r.Hostile != nil {
-		fmt.Fprintf(out, "\nHostile: ours is what somebody gets beside %d clients that cost what they can, theirs the same alone\n\n", hostileClients)
+		fmt.Fprintf(out, "\nHostile: ours is what somebody gets beside %d clients that cost what they can, theirs the same alone\n\n",
+			hostileClients)
 		writeComparisons(out, r.Hostile)
 	}
 	if r.Tokens != nil {
@@ -127,7 +129,8 @@ func (r run) writeText(out io.Writer) {
 		writeComparisons(out, r.Tokens)
 	}
 	if r.Inventory != nil {
-		fmt.Fprintf(out, "\nInventory of %d ClusterProfiles: ours through the hub, theirs as upstream's CRD in a kube-apiserver; a list is %.1f MB and %.1f MB\n\n",
+		fmt.Fprintf(out, "\nInventory of %d ClusterProfiles: ours through the hub, theirs as upstream's CRD in a kube-apiserver; "+
+			"a list is %.1f MB and %.1f MB\n\n",
 			r.Inventory.Objects, megabytes(r.Inventory.ListBytes[ours]), megabytes(r.Inventory.ListBytes[theirs]))
 		writeComparisons(out, r.Inventory.Comparisons)
 		fmt.Fprintf(out, "\nMemory, resident (peak), in MiB\n\n")
@@ -141,8 +144,8 @@ func (r run) writeText(out io.Writer) {
 func (r *placementsResult) writeText(out io.Writer) {
 	fmt.Fprintf(out, "\nPasses that select %d clusters: ours after one change, theirs over all clusters\n\n", selected)
 	writeComparisons(out, r.Passes)
-	fmt.Fprintf(out, "\nChanges of %d ClusterProfiles with %d Placements: ours until all decisions that it touches show it, theirs until a watch shows one that no placement reads\n\n",
-		placedProfiles, poolPlacements+widePlacements)
+	fmt.Fprintf(out, "\nChanges of %d ClusterProfiles with %d Placements: ours until all decisions that it touches show it, "+
+		"theirs until a watch shows one that no placement reads\n\n", placedProfiles, poolPlacements+widePlacements)
 	changes := make([]comparison, len(r.Changes))
 	for i := range changes {
 		changes[i] = r.Changes[i].comparison
@@ -154,13 +157,15 @@ func (r *placementsResult) writeText(out io.Writer) {
 	for _, c := range r.Changes {
 		table.row(c.Name, number(c.PerChange.Passes), number(c.PerChange.DecisionWrites), number(c.PerChange.StatusWrites))
 	}
-	table.row(fmt.Sprintf("%d heartbeats, in all", r.Heartbeats), number(r.HeartbeatCost.Passes), number(r.HeartbeatCost.DecisionWrites), number(r.HeartbeatCost.StatusWrites))
+	table.row(fmt.Sprintf("%d heartbeats, in all", r.Heartbeats),
+		number(r.HeartbeatCost.Passes), number(r.HeartbeatCost.DecisionWrites), number(r.HeartbeatCost.StatusWrites))
 	table.end()
 }
 
 func writeComparisons(out io.Writer, comparisons []comparison) {
 	table := newTable(out)
-	table.row("", "c", "latency ratio", "rate ratio", "ours p50 ms", "p99 ms", "per s", "theirs p50 ms", "p99 ms", "per s", "calls", "failed", "goal")
+	table.row("", "c", "latency ratio", "rate ratio", "ours p50 ms", "p99 ms", "per s",
+		"theirs p50 ms", "p99 ms", "per s", "calls", "failed", "goal")
 	for _, c := range comparisons {
 		goal := c.Goal
 		if goal != "" && c.Met {

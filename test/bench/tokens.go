@@ -35,6 +35,9 @@ const (
 	firstMintTimeout = time.Minute
 )
 
+// tokensPath is where tokens are requested from the hub.
+var tokensPath = fmt.Sprintf("/apis/%s/namespaces/%s/authtokenrequests", v1alpha1.SchemeGroupVersion, homeNamespace)
+
 // measureTokens compares a warm mint through the hub with what it cannot do without: the
 // TokenRequest that clusterpass-apiserver sends to the member, sent there by the user directly.
 func measureTokens(ctx context.Context, s settings, env *environment) ([]comparison, error) {
@@ -53,17 +56,14 @@ func measureTokens(ctx context.Context, s settings, env *environment) ([]compari
 	if err != nil {
 		return nil, err
 	}
-	mint, err := mintRequest()
-	if err != nil {
-		return nil, err
-	}
+	mint := mintRequest()
 	direct, err := directRequest(ctx, requester, mint)
 	if err != nil {
 		return nil, err
 	}
 	sides := [2]workload{
-		steady(requester.discarding(func(int) request { return mint })),
-		steady(minter.discarding(func(int) request { return direct })),
+		steady(requester.repeating(mint)),
+		steady(minter.repeating(direct)),
 	}
 	var comparisons []comparison
 	for _, m := range []measurement{
@@ -96,7 +96,7 @@ func requesterRules() []rbacv1.PolicyRule {
 }
 
 // mintRequest returns the request for a token by way of the hub.
-func mintRequest() (request, error) {
+func mintRequest() request {
 	object := v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: memberName},
 		ServiceAccountName:      serviceAccount,
@@ -105,8 +105,7 @@ func mintRequest() (request, error) {
 		ExpirationSeconds:       ptr.To(tokenLifetime),
 	}}
 	object.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest"))
-	path := fmt.Sprintf("/apis/%s/namespaces/%s/authtokenrequests", v1alpha1.SchemeGroupVersion, homeNamespace)
-	return post(path, object)
+	return post(tokensPath, object)
 }
 
 // directRequest returns the request for the same token to the member. It mints one through the hub,
@@ -121,12 +120,10 @@ func directRequest(ctx context.Context, requester *client, mint request) (reques
 	if err != nil {
 		return request{}, err
 	}
-	object := authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: ptr.To(tokenLifetime),
-		BoundObjectRef:    secret,
-	}}
+	object := authenticationv1.TokenRequest{}
+	object.Spec.ExpirationSeconds, object.Spec.BoundObjectRef = ptr.To(tokenLifetime), secret
 	object.SetGroupVersionKind(authenticationv1.SchemeGroupVersion.WithKind("TokenRequest"))
-	return post(fmt.Sprintf("/api/v1/namespaces/%s/serviceaccounts/%s/token", homeNamespace, serviceAccount), object)
+	return post(fmt.Sprintf("/api/v1/namespaces/%s/serviceaccounts/%s/token", homeNamespace, serviceAccount), object), nil
 }
 
 // firstToken mints a token as soon as the hub lets the requester.
@@ -164,10 +161,6 @@ func boundSecret(token string) (*authenticationv1.BoundObjectReference, error) {
 }
 
 // post returns the request that creates object.
-func post(path string, object any) (request, error) {
-	body, err := json.Marshal(object)
-	if err != nil {
-		return request{}, err
-	}
-	return request{method: http.MethodPost, path: path, contentType: contentJSON, body: string(body)}, nil
+func post(path string, object any) request {
+	return request{method: http.MethodPost, path: path, contentType: contentJSON, body: encode(object)}
 }
