@@ -55,9 +55,11 @@ func TestMetricsOf(t *testing.T) {
 		expression string
 		want       []string
 	}{
-		"a name":                   {`clusterpass_grants`, []string{"clusterpass_grants"}},
-		"functions and labels":     {`sum by (le, phase) (rate(a_bucket{job=~"$job",x!="}"}[$__rate_interval]))`, []string{"a_bucket"}},
-		"operators and numbers":    {"sum(a) without (b)\n  / on (c) group_left (d) e > 0.05 and f unless 1e5 * g offset 5m", []string{"a", "e", "f", "g"}},
+		"a name":               {`clusterpass_grants`, []string{"clusterpass_grants"}},
+		"functions and labels": {`sum by (le, phase) (rate(a_bucket{job=~"$job",x!="}"}[$__rate_interval]))`, []string{"a_bucket"}},
+		"operators and numbers": {
+			"sum(a) without (b)\n  / on (c) group_left (d) e > 0.05 and f unless 1e5 * g offset 5m", []string{"a", "e", "f", "g"},
+		},
 		"a function without space": {`absent(a) or max(b)==bool 0`, []string{"a", "b"}},
 		"a variable of Grafana":    {`label_values(a, job)`, []string{"a"}},
 		"twice the same":           {`a / a`, []string{"a"}},
@@ -125,20 +127,12 @@ func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	var dashboard struct {
 		Templating struct {
-			List []struct {
-				Name       string `json:"name"`
-				Type       string `json:"type"`
-				Definition string `json:"definition"`
-			} `json:"list"`
-		} `json:"templating"`
+			List []struct{ Name, Type, Definition string }
+		}
 		Panels []struct {
-			Type    string `json:"type"`
-			Title   string `json:"title"`
-			Targets []struct {
-				RefID string `json:"refId"`
-				Expr  string `json:"expr"`
-			} `json:"targets"`
-		} `json:"panels"`
+			Type, Title string
+			Targets     []struct{ RefID, Expr string }
+		}
 	}
 	require.NoError(t, json.Unmarshal(artifact(t, "clusterpass.json"), &dashboard))
 	all := map[string]string{}

@@ -31,7 +31,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
@@ -52,7 +51,10 @@ func accessConfig(dir string) (file string, err error) {
 		return "", err
 	}
 	plugin := filepath.Join(dir, "plugin")
-	script := fmt.Sprintf("#!/bin/sh\nport=$(printf %%s \"$KUBERNETES_EXEC_INFO\" | sed 's/.*\"server\":\"https:..127.0.0.1:\\([0-9]*\\)\".*/\\1/')\nexec cat %q/\"$port\".json\n", dir)
+	script := fmt.Sprintf(`#!/bin/sh
+port=$(printf %%s "$KUBERNETES_EXEC_INFO" | sed 's/.*"server":"https:..127.0.0.1:\([0-9]*\)".*/\1/')
+exec cat %q/"$port".json
+`, dir)
 	if err := os.WriteFile(plugin, []byte(script), 0o700); err != nil {
 		return "", err
 	}
@@ -83,8 +85,10 @@ func accessConfig(dir string) (file string, err error) {
 func fillPlugin(t *testing.T) {
 	t.Helper()
 	for _, cluster := range []*testenv.Cluster{shared.Bravelion, shared.Smartfish} {
-		token := testenv.Must[*authenticationv1.TokenRequest](t)(cluster.Kube(t).CoreV1().ServiceAccounts(testenv.SystemNamespace).CreateToken(t.Context(), "clusterpass",
-			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(3600))}}, metav1.CreateOptions{}))
+		accounts := cluster.Kube(t).CoreV1().ServiceAccounts(testenv.SystemNamespace)
+		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(3600))}}
+		token, err := accounts.CreateToken(t.Context(), "clusterpass", request, metav1.CreateOptions{})
+		require.NoError(t, err)
 		data := testenv.Must[[]byte](t)(json.Marshal(clientauthenticationv1.ExecCredential{
 			TypeMeta: metav1.TypeMeta{APIVersion: clientauthenticationv1.SchemeGroupVersion.String(), Kind: "ExecCredential"},
 			Status:   &clientauthenticationv1.ExecCredentialStatus{Token: token.Status.Token},
@@ -131,19 +135,13 @@ func (f *execFixture) lead(t *testing.T, to *testenv.Cluster) {
 	testenv.Patch(t, f.editor, f.name, string(patch), "status")
 }
 
-func (f *execFixture) target(s *v1alpha1.AuthTokenRequestSpec) {
-	s.TargetClusterProfile.Namespace = f.namespace
-}
-
 // refused waits until a request is refused, and returns how.
 func (f *execFixture) refused(t *testing.T, account string, dryRun ...string) error {
 	t.Helper()
 	var refusal error
 	testenv.Eventually(t, func(ctx context.Context) error {
-		request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
-			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: f.name, Namespace: f.namespace},
-			ServiceAccountNamespace: "default", ServiceAccountName: account, ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}},
-		}}
+		request := requestFor(f.name, account)
+		request.Spec.TargetClusterProfile.Namespace = f.namespace
 		requests := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default")
 		_, refusal = requests.Create(ctx, request, metav1.CreateOptions{DryRun: dryRun})
 		if refusal == nil {
@@ -165,28 +163,11 @@ func nothingOn(t *testing.T, cluster *testenv.Cluster, g granted) error {
 	return nil
 }
 
-func untilUnauthorized(t *testing.T, g granted) {
-	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		if err := g.use(ctx); !apierrors.IsUnauthorized(err) {
-			return fmt.Errorf("the token: %w, want 401", cmpError(err))
-		}
-		return nil
-	})
-}
-
-func cmpError(err error) error {
-	if err == nil {
-		return errors.New("it works")
-	}
-	return err
-}
-
 // TestExec_BoundProfile is about a ClusterProfile that the configuration binds to one of the
 // plugin's servers.
 func TestExec_BoundProfile(t *testing.T) {
 	f := newExecFixture(t, boundNamespace, boundProfile)
-	g := mint(t, "default", f.name, "exec-bound", f.target)
+	g := mint(t, "default", f.name, "exec-bound", of(f.namespace))
 	f.lead(t, shared.Smartfish)
 	for _, dryRun := range [][]string{nil, {metav1.DryRunAll}} {
 		err := f.refused(t, "exec-bound", dryRun...)
@@ -207,13 +188,12 @@ func TestExec_BoundProfile(t *testing.T) {
 // cluster that says to be the one of the grant, and nowhere else.
 func TestExec_ProfileToSeveral(t *testing.T) {
 	f := newExecFixture(t, trustingNamespace, "trusting")
-	g := mint(t, "default", f.name, "exec-trusting", f.target)
-	old := mint(t, "default", f.name, "exec-trusting-old", f.target)
+	g := mint(t, "default", f.name, "exec-trusting", of(f.namespace))
+	old := mint(t, "default", f.name, "exec-trusting-old", of(f.namespace))
 	system := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().Namespaces(), metav1.NamespaceSystem)
 	require.Equal(t, system.UID, g.Status.MemberUID)
 	// As if the access had never been noted.
-	patch := `{"status":{"accessProvider":null}}`
-	testenv.Patch(t, grants(t, "default"), old.Name, patch, "status")
+	testenv.Patch(t, grants(t, "default"), old.Name, `{"status":{"accessProvider":null}}`, "status")
 
 	f.lead(t, shared.Smartfish)
 	for _, account := range []string{"exec-trusting", "exec-trusting-old"} {
@@ -231,18 +211,11 @@ func TestExec_ProfileToSeveral(t *testing.T) {
 	})
 	t.Run("a grant that has not is kept, until the profile leads to its cluster again", func(t *testing.T) {
 		deleteGrant(t, old)
-		testenv.Eventually(t, func(ctx context.Context) error {
-			condition, err := revokedCondition(ctx, t, old)
-			if err == nil && (condition.Status != metav1.ConditionFalse || condition.Reason != clusterpassv1alpha1.GrantReasonOtherMember) {
-				err = fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
-			}
-			return err
-		})
+		untilHeldUp(t, old, clusterpassv1alpha1.GrantReasonOtherMember, "")
 		assert.NoError(t, errors.Join(old.use(t.Context()), nothingOn(t, shared.Smartfish, old)))
 		f.lead(t, shared.Bravelion)
 		restored := time.Now()
-		gone := untilGone(t, old)
-		t.Logf("revoked %s after the profile led to its cluster again", gone.Sub(restored).Round(time.Second))
+		t.Logf("revoked %s after the profile led to its cluster again", untilGone(t, old).Sub(restored).Round(time.Second))
 		untilUnauthorized(t, old)
 		assert.NoError(t, nothingOn(t, shared.Bravelion, old))
 	})

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -59,27 +60,32 @@ type granted struct {
 	client kubernetes.Interface
 }
 
+// requestFor returns a request for view for account on the ClusterProfile default/cluster.
+func requestFor(cluster, account string) *v1alpha1.AuthTokenRequest {
+	return &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
+		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: cluster, Namespace: "default"},
+		ServiceAccountNamespace: "default", ServiceAccountName: account, ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}},
+	}}
+}
+
+// of has a request be for a ClusterProfile of another namespace.
+func of(namespace string) func(*v1alpha1.AuthTokenRequestSpec) {
+	return func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = namespace }
+}
+
 // mint has the hub answer a request from namespace for account on the ClusterProfile
 // default/cluster.
 func mint(t *testing.T, namespace, cluster, account string, change func(*v1alpha1.AuthTokenRequestSpec)) granted {
 	t.Helper()
-	request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
-		TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: cluster, Namespace: "default"},
-		ServiceAccountNamespace: "default",
-		ServiceAccountName:      account,
-		ClusterRoles:            []v1alpha1.ClusterRole{{Name: "view"}},
-	}}
+	request := requestFor(cluster, account)
 	if change != nil {
 		change(&request.Spec)
 	}
 	answer := testenv.Create(t, shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests(namespace), request)
 	shared.tokens = append(shared.tokens, answer.Status.Token)
-	config := testenv.Must[clientcmd.ClientConfig](t)(clientcmd.NewClientConfigFromBytes(answer.Status.Kubeconfig))
-	rest, err := config.ClientConfig()
-	require.NoError(t, err)
-	rest.QPS = -1
-	g := testenv.Get(t, grants(t, namespace), answer.Status.GrantName)
-	return granted{AuthTokenGrant: g, client: testenv.Kube(t, rest)}
+	config := testenv.Must[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig))
+	config.QPS = -1
+	return granted{AuthTokenGrant: testenv.Get(t, grants(t, namespace), answer.Status.GrantName), client: testenv.Kube(t, config)}
 }
 
 // use uses the token of a grant of view.

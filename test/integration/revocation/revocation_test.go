@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/test/testenv"
 )
@@ -39,27 +38,38 @@ const (
 	slack = 5 * time.Second
 )
 
-// inUse uses the token of a grant all the time, and returns when it was first refused for lack of
+// inUse uses the token of a grant all the time, and sends when it was first refused for lack of
 // rights (403) and when it was first refused altogether (401).
-func inUse(ctx context.Context, g granted, ends chan<- [2]time.Time) {
-	var ended [2]time.Time
-	defer func() { ends <- ended }()
-	// Not faster, which would keep the revocation from the processor.
-	pace := time.NewTicker(poll)
-	defer pace.Stop()
-	for ; ctx.Err() == nil; <-pace.C {
-		switch err := g.use(ctx); {
-		case apierrors.IsForbidden(err) && ended[0].IsZero():
-			ended[0] = time.Now()
-		case apierrors.IsUnauthorized(err):
-			ended[1] = time.Now()
-			return
+func inUse(t *testing.T, g granted) <-chan [2]time.Time {
+	t.Helper()
+	ends := make(chan [2]time.Time, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
+	t.Cleanup(cancel)
+	go func() {
+		var ended [2]time.Time
+		defer func() { ends <- ended }()
+		// Not faster, which would keep the revocation from the processor.
+		pace := time.NewTicker(poll)
+		defer pace.Stop()
+		for ; ctx.Err() == nil; <-pace.C {
+			switch err := g.use(ctx); {
+			case apierrors.IsForbidden(err) && ended[0].IsZero():
+				ended[0] = time.Now()
+			case apierrors.IsUnauthorized(err):
+				ended[1] = time.Now()
+				return
+			}
 		}
-	}
+	}()
+	return ends
 }
 
-func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
+// expectRevoked deletes a grant whose token is in use, wants that to end it in time, and returns
+// when it was deleted.
+func expectRevoked(t *testing.T, g granted) (from time.Time) {
 	t.Helper()
+	ends, from := inUse(t, g), time.Now()
+	deleteGrant(t, g)
 	ended := <-ends
 	require.NotZero(t, ended[0], "the token was not refused for lack of rights")
 	require.NotZero(t, ended[1], "the token was not refused altogether")
@@ -67,6 +77,7 @@ func expectRevoked(t *testing.T, from time.Time, ends <-chan [2]time.Time) {
 	t.Logf("403 after %s, 401 after %s", rights.Round(time.Millisecond), tokens.Round(time.Millisecond))
 	assert.LessOrEqual(t, rights, rightsEndWithin+slack)
 	assert.LessOrEqual(t, tokens, tokensEndWithin+slack)
+	return from
 }
 
 // everything lists what revocation could touch on a cluster, by kind, namespace, name and UID.
@@ -104,30 +115,25 @@ func untilGone(t *testing.T, g granted) time.Time {
 	})
 }
 
+func labelsOf(hubID string, uid types.UID) map[string]string {
+	return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hubID, grant.LabelGrantUID: string(uid)}
+}
+
 // lookalikes makes objects on a member that are like those of a grant, but not its own.
 func lookalikes(t *testing.T, g granted) {
 	t.Helper()
 	client := shared.Bravelion.Kube(t)
-	labels := func(hubID string, uid types.UID) map[string]string {
-		return map[string]string{grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: hubID, grant.LabelGrantUID: string(uid)}
-	}
-	for name, l := range map[string]map[string]string{
-		"of-another-hub": labels("another-hub", g.UID),
-		"of-nobody":      nil,
-	} {
-		testenv.Create(t, client.CoreV1().Secrets("default"), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}})
-		testenv.Create(t, client.RbacV1().ClusterRoles(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: l}})
+	for name, labels := range map[string]map[string]string{"of-another-hub": labelsOf("another-hub", g.UID), "of-nobody": nil} {
+		named := metav1.ObjectMeta{Name: name, Labels: labels}
+		testenv.Create(t, client.CoreV1().Secrets("default"), &corev1.Secret{ObjectMeta: named})
+		testenv.Create(t, client.RbacV1().ClusterRoles(), &rbacv1.ClusterRole{ObjectMeta: named})
 	}
 }
 
 // Deleting a grant ends what is in use.
 func TestRevocation(t *testing.T) {
 	before := everything(t, shared.Bravelion)
-	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
-	g := mint(t, "default", "bravelion", "in-use", func(s *v1alpha1.AuthTokenRequestSpec) {
-		s.ClusterRoles = append(s.ClusterRoles, v1alpha1.ClusterRole{Name: "pods", Rules: rules})
-		s.Roles = []v1alpha1.Role{{Namespace: "default", Name: "pods", Rules: rules}}
-	})
+	g := mint(t, "default", "bravelion", "in-use", everyKind)
 	other := mint(t, "default", "bravelion", "not-affected", nil)
 	ownedByOther := everything(t, shared.Bravelion)
 	maps.DeleteFunc(ownedByOther, func(o string, _ bool) bool {
@@ -139,14 +145,7 @@ func TestRevocation(t *testing.T) {
 		return (strings.Contains(o, string(g.UID)) || strings.Contains(o, "/in-use ")) && !before[o]
 	})
 
-	ends := make(chan [2]time.Time, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
-	defer cancel()
-	go inUse(ctx, g, ends)
-	from := time.Now()
-	deleteGrant(t, g)
-	expectRevoked(t, from, ends)
-
+	from := expectRevoked(t, g)
 	gone := untilGone(t, g).Sub(from)
 	t.Logf("everything gone after %s", gone.Round(time.Millisecond))
 	assert.LessOrEqual(t, gone, objectsGoneWithin+slack)
@@ -158,18 +157,12 @@ func TestRevocation(t *testing.T) {
 // The name of a ServiceAccount is kept until no token is accepted.
 func TestRevocation_AccountName(t *testing.T) {
 	g := mint(t, "default", "bravelion", "kept", nil)
-	ends := make(chan [2]time.Time, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
-	defer cancel()
-	go inUse(ctx, g, ends)
+	ends := inUse(t, g)
 	deleteGrant(t, g)
 	var taken time.Time
 	testenv.Eventually(t, func(ctx context.Context) error {
-		request := &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
-			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion"},
-			ServiceAccountNamespace: "default", ServiceAccountName: "kept",
-			ClusterRoles: []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
-		}}
+		request := requestFor("bravelion", "kept")
+		request.Spec.ClusterRoles[0].Name = "cluster-admin"
 		_, err := shared.Hub.Clusterpass(t).MulticlusterV1alpha1().AuthTokenRequests("default").Create(ctx, request, metav1.CreateOptions{})
 		taken = time.Now()
 		return err
@@ -183,8 +176,7 @@ func TestRevocation_ByLabel(t *testing.T) {
 	var all []granted
 	for i := range 5 {
 		g := mint(t, "default", "smartfish", fmt.Sprintf("many-%d", i), nil)
-		patch := `{"metadata":{"labels":{"team":"red"}}}`
-		testenv.Patch(t, grants(t, "default"), g.Name, patch)
+		testenv.Patch(t, grants(t, "default"), g.Name, `{"metadata":{"labels":{"team":"red"}}}`)
 		all = append(all, g)
 	}
 	red := metav1.ListOptions{LabelSelector: "team=red"}
@@ -211,7 +203,7 @@ func TestRevocation_ProfileDeleted(t *testing.T) {
 	newNamespace(t, "fleet-gone")
 	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("fleet-gone")
 	require.NoError(t, testenv.Join(t.Context(), shared.Hub, shared.Smartfish, "fleet-gone", "copy"))
-	g := mint(t, "default", "copy", "profile-gone", func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-gone" })
+	g := mint(t, "default", "copy", "profile-gone", of("fleet-gone"))
 	require.NoError(t, profiles.Delete(t.Context(), "copy", metav1.DeleteOptions{}))
 	// One of the same name takes its place: it is another cluster.
 	testenv.Create(t, profiles, testenv.NewProfile("copy", "test"))
@@ -232,7 +224,7 @@ func TestRevocation_EditedProfiles(t *testing.T) {
 	}
 	held := func(account string) granted {
 		t.Helper()
-		return mint(t, "default", "held", account, func(s *v1alpha1.AuthTokenRequestSpec) { s.TargetClusterProfile.Namespace = "fleet-held" })
+		return mint(t, "default", "held", account, of("fleet-held"))
 	}
 	unusable := func(ctx context.Context, g granted) error {
 		if err := g.use(ctx); err == nil {
@@ -259,17 +251,30 @@ func TestRevocation_EditedProfiles(t *testing.T) {
 	})
 }
 
-// revokedCondition returns the condition that says how far a revocation is.
-func revokedCondition(ctx context.Context, t *testing.T, g granted) (*metav1.Condition, error) {
+// untilHeldUp waits until the condition that says how far a revocation is gives a reason why it is
+// not done, with words.
+func untilHeldUp(t *testing.T, g granted, reason, words string) {
 	t.Helper()
-	live, err := grants(t, g.Namespace).Get(ctx, g.Name, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	if found := meta.FindStatusCondition(live.Status.Conditions, clusterpassv1alpha1.GrantRevoked); found != nil {
-		return found, nil
-	}
-	return nil, errors.New("no condition says how far the revocation is")
+	testenv.Await(t, grants(t, g.Namespace), g.Name, func(live *clusterpassv1alpha1.AuthTokenGrant) error {
+		found := meta.FindStatusCondition(live.Status.Conditions, clusterpassv1alpha1.GrantRevoked)
+		if found == nil {
+			return errors.New("no condition says how far the revocation is")
+		}
+		if found.Status != metav1.ConditionFalse || found.Reason != reason || !strings.Contains(found.Message, words) {
+			return fmt.Errorf("the condition says %s: %s", found.Reason, found.Message)
+		}
+		return nil
+	})
+}
+
+func untilUnauthorized(t *testing.T, g granted) time.Time {
+	t.Helper()
+	return testenv.Eventually(t, func(ctx context.Context) error {
+		if err := g.use(ctx); !apierrors.IsUnauthorized(err) {
+			return errors.Join(errors.New("the token is still accepted"), err)
+		}
+		return nil
+	})
 }
 
 // A member that is down is revoked on when it is back.
@@ -277,25 +282,10 @@ func TestRevocation_MemberDown(t *testing.T) {
 	g := mint(t, "default", "smartfish", "down", nil)
 	require.NoError(t, shared.Smartfish.Kill("kube-apiserver"))
 	deleteGrant(t, g)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		condition, err := revokedCondition(ctx, t, g)
-		if err != nil {
-			return err
-		}
-		if condition.Reason != clusterpassv1alpha1.GrantReasonMemberFailed || !strings.Contains(condition.Message, "default/smartfish") {
-			return fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
-		}
-		return nil
-	})
+	untilHeldUp(t, g, clusterpassv1alpha1.GrantReasonMemberFailed, "default/smartfish")
 	// Another member's are revoked in time meanwhile.
 	other := mint(t, "default", "bravelion", "up", nil)
-	ends := make(chan [2]time.Time, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.WaitTimeout)
-	defer cancel()
-	go inUse(ctx, other, ends)
-	from := time.Now()
-	deleteGrant(t, other)
-	expectRevoked(t, from, ends)
+	expectRevoked(t, other)
 
 	require.NoError(t, shared.Smartfish.Restart(t.Context(), "kube-apiserver"))
 	back := time.Now()
@@ -307,17 +297,16 @@ func TestRevocation_MemberDown(t *testing.T) {
 		}
 		return nil
 	})
-	ended := testenv.Eventually(t, func(ctx context.Context) error {
-		if err := g.use(ctx); !apierrors.IsUnauthorized(err) {
-			return errors.Join(errors.New("the token is still accepted"), err)
-		}
-		return nil
-	})
-	t.Logf("after the member was back: refused after %s, 401 after %s", refused.Sub(back).Round(time.Millisecond), ended.Sub(back).Round(time.Millisecond))
+	ended := untilUnauthorized(t, g)
+	t.Logf("after the member was back: refused after %s, 401 after %s",
+		refused.Sub(back).Round(time.Millisecond), ended.Sub(back).Round(time.Millisecond))
 	assert.LessOrEqual(t, refused.Sub(back), rightsEndWithin+slack)
 	assert.LessOrEqual(t, ended.Sub(back), tokensEndWithin+slack)
 	untilGone(t, g)
 }
+
+// abandonMember is the patch by which an operator lets go of what a grant has on its member.
+const abandonMember = `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
 
 // An operator can let go of a member that is gone for ever.
 func TestRevocation_AbandonMember(t *testing.T) {
@@ -330,15 +319,8 @@ func TestRevocation_AbandonMember(t *testing.T) {
 		}
 	}
 	deleteGrant(t, g)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		condition, err := revokedCondition(ctx, t, g)
-		if err == nil && condition.Reason != clusterpassv1alpha1.GrantReasonMemberFailed {
-			err = fmt.Errorf("the condition says %s: %s", condition.Reason, condition.Message)
-		}
-		return err
-	})
-	patch := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
-	testenv.Patch(t, grants(t, "default"), g.Name, patch)
+	untilHeldUp(t, g, clusterpassv1alpha1.GrantReasonMemberFailed, "")
+	testenv.Patch(t, grants(t, "default"), g.Name, abandonMember)
 	untilGone(t, g)
 	expectEvents(t, g, "RevocationFailed", "Abandoned")
 }

@@ -18,7 +18,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/test/testenv"
@@ -35,98 +34,42 @@ func everyKind(s *v1alpha1.AuthTokenRequestSpec) {
 // What is changed on a member is repaired.
 func TestSweep_Repair(t *testing.T) {
 	g := mint(t, "default", "bravelion", "drifting", everyKind)
-	client := shared.Bravelion.Kube(t)
-	rbac := client.RbacV1()
-	view, pods := grant.BindingName(g.UID, "view"), grant.BindingName(g.UID, "pods")
+	rbac, accounts := shared.Bravelion.Kube(t).RbacV1(), shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
+	bindings, view, pods := rbac.ClusterRoleBindings(), grant.BindingName(g.UID, "view"), grant.BindingName(g.UID, "pods")
 	somebodyElse := []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"}}
 	everything := []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}}
 
 	tests := map[string]struct {
-		drift func(ctx context.Context) error
-		right func(ctx context.Context) error
+		drift, right func(ctx context.Context) error
 	}{
-		"a binding is deleted": {
-			func(ctx context.Context) error {
-				return rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{})
-			},
-			func(ctx context.Context) error {
-				_, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
-				return err
-			},
-		},
+		"a binding is deleted": {deleted(bindings, view), right(bindings, view, nil)},
 		"a binding is given to somebody else": {
-			func(ctx context.Context) error {
-				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
-				if err == nil {
-					b.Subjects = somebodyElse
-					_, err = rbac.ClusterRoleBindings().Update(ctx, b, metav1.UpdateOptions{})
-				}
-				return err
-			},
-			func(ctx context.Context) error {
-				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
-				if err == nil && (len(b.Subjects) != 1 || b.Subjects[0].Name != "drifting") {
-					err = fmt.Errorf("subjects %v", b.Subjects)
-				}
-				return err
-			},
+			changed(bindings, view, func(b *rbacv1.ClusterRoleBinding) { b.Subjects = somebodyElse }),
+			right(bindings, view, func(b *rbacv1.ClusterRoleBinding) bool {
+				return len(b.Subjects) == 1 && b.Subjects[0].Name == "drifting"
+			}),
 		},
 		"a binding is replaced by one to a stronger role": {
 			func(ctx context.Context) error {
-				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
+				b, err := bindings.Get(ctx, view, metav1.GetOptions{})
 				if err != nil {
 					return err
 				}
-				if err := rbac.ClusterRoleBindings().Delete(ctx, view, metav1.DeleteOptions{}); err != nil {
+				if err := bindings.Delete(ctx, view, metav1.DeleteOptions{}); err != nil {
 					return err
 				}
 				b.ResourceVersion, b.UID, b.RoleRef.Name = "", "", "cluster-admin"
-				_, err = rbac.ClusterRoleBindings().Create(ctx, b, metav1.CreateOptions{})
+				_, err = bindings.Create(ctx, b, metav1.CreateOptions{})
 				return err
 			},
-			func(ctx context.Context) error {
-				b, err := rbac.ClusterRoleBindings().Get(ctx, view, metav1.GetOptions{})
-				if err == nil && b.RoleRef.Name != "view" {
-					err = fmt.Errorf("it binds %s", b.RoleRef.Name)
-				}
-				return err
-			},
+			right(bindings, view, func(b *rbacv1.ClusterRoleBinding) bool { return b.RoleRef.Name == "view" }),
 		},
 		"the rules of a ClusterRole made for the grant are widened": {
-			func(ctx context.Context) error {
-				r, err := rbac.ClusterRoles().Get(ctx, pods, metav1.GetOptions{})
-				if err == nil {
-					r.Rules = everything
-					_, err = rbac.ClusterRoles().Update(ctx, r, metav1.UpdateOptions{})
-				}
-				return err
-			},
-			func(ctx context.Context) error {
-				r, err := rbac.ClusterRoles().Get(ctx, pods, metav1.GetOptions{})
-				if err == nil && !equality.Semantic.DeepEqual(r.Rules, somePods) {
-					err = fmt.Errorf("rules %v", r.Rules)
-				}
-				return err
-			},
+			changed(rbac.ClusterRoles(), pods, func(r *rbacv1.ClusterRole) { r.Rules = everything }),
+			right(rbac.ClusterRoles(), pods, func(r *rbacv1.ClusterRole) bool { return equality.Semantic.DeepEqual(r.Rules, somePods) }),
 		},
-		"a Role made for the grant is deleted": {
-			func(ctx context.Context) error {
-				return rbac.Roles("default").Delete(ctx, pods, metav1.DeleteOptions{})
-			},
-			func(ctx context.Context) error {
-				_, err := rbac.Roles("default").Get(ctx, pods, metav1.GetOptions{})
-				return err
-			},
-		},
-		"the ServiceAccount is deleted": {
-			func(ctx context.Context) error {
-				return client.CoreV1().ServiceAccounts("default").Delete(ctx, "drifting", metav1.DeleteOptions{})
-			},
-			func(ctx context.Context) error {
-				_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "drifting", metav1.GetOptions{})
-				return err
-			},
-		},
+		"a Role made for the grant is deleted": {deleted(rbac.Roles("default"), pods), right(rbac.Roles("default"), pods, nil)},
+		"the ServiceAccount is deleted":        {deleted(accounts, "drifting"), right(accounts, "drifting", nil)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -138,6 +81,41 @@ func TestSweep_Repair(t *testing.T) {
 	again := mint(t, "default", "bravelion", "drifting", everyKind)
 	assert.Equal(t, g.UID, again.UID)
 	assert.NoError(t, again.use(t.Context()), "after all that, the next token of the grant works")
+}
+
+// typed is what the steps below use of a typed client.
+type typed[T any] interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (T, error)
+	Update(ctx context.Context, object T, opts metav1.UpdateOptions) (T, error)
+	Delete(ctx context.Context, name string, opts metav1.DeleteOptions) error
+}
+
+// deleted is the step that deletes an object.
+func deleted[T any](client typed[T], name string) func(context.Context) error {
+	return func(ctx context.Context) error { return client.Delete(ctx, name, metav1.DeleteOptions{}) }
+}
+
+// changed is the step that changes an object.
+func changed[T any](client typed[T], name string, change func(object T)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		object, err := client.Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			change(object)
+			_, err = client.Update(ctx, object, metav1.UpdateOptions{})
+		}
+		return err
+	}
+}
+
+// right is the step that wants an object to be there and right. If is is nil, any object will do.
+func right[T any](client typed[T], name string, is func(object T) bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		object, err := client.Get(ctx, name, metav1.GetOptions{})
+		if err == nil && is != nil && !is(object) {
+			err = fmt.Errorf("it is %v", object)
+		}
+		return err
+	}
 }
 
 // A ServiceAccount that somebody else has made is not taken over.
@@ -164,8 +142,7 @@ func TestSweep_ForeignAccount(t *testing.T) {
 // backup.
 func lose(t *testing.T, g granted) {
 	t.Helper()
-	annotate := `{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`
-	testenv.Patch(t, grants(t, g.Namespace), g.Name, annotate)
+	testenv.Patch(t, grants(t, g.Namespace), g.Name, abandonMember)
 	deleteGrant(t, g)
 	untilGone(t, g)
 }
@@ -177,10 +154,8 @@ func TestSweep_Orphans(t *testing.T) {
 	// More than one sweep removes.
 	lost := []granted{mint(t, "default", "bravelion", "lost-1", everyKind), mint(t, "default", "bravelion", "lost-2", everyKind)}
 	another := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "of-a-second-hub", Labels: map[string]string{
-			grant.LabelManagedBy: grant.ManagedBy, grant.LabelHubID: "second-hub", grant.LabelGrantUID: string(lost[0].UID),
-		}},
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+		ObjectMeta: metav1.ObjectMeta{Name: "of-a-second-hub", Labels: labelsOf("second-hub", lost[0].UID)},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
 	}
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
 	testenv.Create(t, bindings, another)
