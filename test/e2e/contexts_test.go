@@ -12,13 +12,14 @@ import (
 )
 
 // joinBravelion joins it as the fleet does.
-const joinBravelion = "kubectl clusterpass join bravelion --member-context bravelion --allow-cluster-roles cluster-admin,edit,view --allow-rules"
+const joinBravelion = "kubectl clusterpass join bravelion --member-context bravelion" +
+	" --allow-cluster-roles cluster-admin,edit,view --allow-rules"
 
 // TestKubeconfig_JoinedAgain has an admin take bravelion out and join it by another address, while
 // alice has a context for it, and a token that works no more.
 func TestKubeconfig_JoinedAgain(t *testing.T) {
 	r := newReader(t)
-	here := mustKubectl(t, kubeconfig("bravelion"), "", "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+	here := on(t, "bravelion", "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
 	elsewhere := strings.Replace(here, "127.0.0.1", "localhost", 1)
 	require.NotEqual(t, here, elsewhere)
 	const (
@@ -53,14 +54,17 @@ func TestKubeconfig_UnsafeCache(t *testing.T) {
 	r := newReader(t)
 	out, err := r.bash(t.Context(), "alice", "kubectl clusterpass kubeconfig bravelion --merge")
 	require.NoError(t, err, out)
-	const use = "kubectl --context=bravelion get namespaces -o name"
-	for _, test := range []struct{ name, command, words string }{
-		{"others may write to it", "mkdir -p open/clusterpass/tokens; chmod 777 open/clusterpass/tokens; XDG_CACHE_HOME=$PWD/open " + use, "chmod 700"},
-		{"it is a link", "mkdir -p elsewhere link/clusterpass; chmod 700 elsewhere; ln -s $PWD/elsewhere link/clusterpass/tokens; XDG_CACHE_HOME=$PWD/link " + use, "not a folder of yours"},
-		{"it can't be made", "touch file; XDG_CACHE_HOME=$PWD/file " + use, "not a directory"},
+	for _, test := range []struct{ name, prepare, cache, words string }{
+		{"others may write to it", "mkdir -p open/clusterpass/tokens; chmod 777 open/clusterpass/tokens", "open", "chmod 700"},
+		{
+			"it is a link", "mkdir -p elsewhere link/clusterpass; chmod 700 elsewhere; ln -s $PWD/elsewhere link/clusterpass/tokens",
+			"link", "not a folder of yours",
+		},
+		{"it can't be made", "touch file", "file", "not a directory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			out, err := r.bash(t.Context(), "alice", test.command)
+			use := "; XDG_CACHE_HOME=$PWD/" + test.cache + " kubectl --context=bravelion get namespaces -o name"
+			out, err := r.bash(t.Context(), "alice", test.prepare+use)
 			require.NoError(t, err, out)
 			assert.Contains(t, out, "namespace/default")
 			assert.Contains(t, out, "tokens are not cached")

@@ -19,22 +19,23 @@ var givens = map[string]func(t *testing.T, r *reader){
 	"no Role deployer on bravelion": func(t *testing.T, _ *reader) {
 		t.Helper()
 
-		mustKubectl(t, kubeconfig("bravelion"), "", "delete", "role", "deployer", "-n", "default", "--ignore-not-found")
+		on(t, "bravelion", "delete", "role", "deployer", "-n", "default", "--ignore-not-found")
 	},
 	"a node with GPUs on bravelion": func(t *testing.T, _ *reader) {
 		t.Helper()
 
 		apply(t, "bravelion", `{"apiVersion":"v1","kind":"Node","metadata":{"name":"gpu-node","labels":{"nvidia.com/gpu.product":"Tesla-T4"}}}`)
-		mustKubectl(t, kubeconfig("bravelion"), "", "patch", "node", "gpu-node", "--type=merge", `--patch={"spec":{"taints":null}}`)
-		mustKubectl(t, kubeconfig("bravelion"), "", "patch", "node", "gpu-node", "--subresource=status", "--type=merge",
-			`--patch={"status":{"capacity":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},"allocatable":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},
+		on(t, "bravelion", "patch", "node", "gpu-node", "--type=merge", `--patch={"spec":{"taints":null}}`)
+		on(t, "bravelion", "patch", "node", "gpu-node", "--subresource=status", "--type=merge",
+			`--patch={"status":{"capacity":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},
+				"allocatable":{"cpu":"8","memory":"32Gi","pods":"110","nvidia.com/gpu":"8"},
 				"conditions":[{"type":"Ready","status":"True","reason":"Test","message":""}]}}`)
 	},
 	"a grant on smartfish": func(t *testing.T, r *reader) {
 		t.Helper()
 
 		require.NoError(t, tryCreate(t.Context(), requestFor("smartfish", abandonedAccount, view)))
-		r.abandoned = mustKubectl(t, kubeconfig("hub"), "", "get", "authtokengrants", "-n", "default",
+		r.abandoned = on(t, "hub", "get", "authtokengrants", "-n", "default",
 			"--field-selector=spec.serviceAccount.name="+abandonedAccount, "-o", "jsonpath={.items[0].metadata.uid}")
 	},
 	"bravelion is joined": func(t *testing.T, _ *reader) {
@@ -44,15 +45,15 @@ var givens = map[string]func(t *testing.T, r *reader){
 	"no credential set": func(t *testing.T, _ *reader) {
 		t.Helper()
 
-		mustKubectl(t, kubeconfig("hub"), "", "delete", "clustercredentialsets", "--all", "-n", "default", "--timeout=60s")
+		on(t, "hub", "delete", "clustercredentialsets", "--all", "-n", "default", "--timeout=60s")
 	},
 	"the set gpu": func(t *testing.T, _ *reader) {
 		t.Helper()
 
 		apply(t, "hub", "apiVersion: v1\nkind: Namespace\nmetadata: {name: gpu-credentials}\n")
-		mustKubectl(t, kubeconfig("hub"), "", "label", "clusterprofile", "bravelion", "accelerator=nvidia-l4", "--overwrite")
+		on(t, "hub", "label", "clusterprofile", "bravelion", "accelerator=nvidia-l4", "--overwrite")
 		examples := filepath.Join(root, "artifacts", "examples")
-		mustKubectl(t, kubeconfig("hub"), "", "apply", "-f", filepath.Join(examples, "set-author.yaml"))
-		mustKubectl(t, kubeconfig("hub"), "", "apply", "--as=system:serviceaccount:default:set-author", "-f", filepath.Join(examples, "clustercredentialset.yaml"))
+		on(t, "hub", "apply", "-f", filepath.Join(examples, "set-author.yaml"))
+		on(t, "hub", "apply", "--as=system:serviceaccount:default:set-author", "-f", filepath.Join(examples, "clustercredentialset.yaml"))
 	},
 }

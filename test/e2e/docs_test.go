@@ -77,18 +77,19 @@ type reader struct {
 
 func newReader(t *testing.T) *reader {
 	t.Helper()
-	r := &reader{dir: t.TempDir(), home: t.TempDir(), namespaces: namespacesOfTheHub(t)}
+	r := &reader{dir: t.TempDir(), home: t.TempDir(), namespaces: on(t, "hub", "get", "namespaces", "-o", "name")}
 	for _, folder := range []string{"artifacts", "hack"} {
 		require.NoError(t, os.CopyFS(filepath.Join(r.dir, folder), os.DirFS(filepath.Join(root, folder))))
 	}
-	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "Makefile"), makefile, 0o600))
+	copied := map[string]string{filepath.Join(root, "Makefile"): filepath.Join(r.dir, "Makefile")}
 	for _, name := range []string{"hub", "bravelion", "smartfish", "alice"} {
 		// What the reader merges into it is not the fleet's.
-		content, err := os.ReadFile(kubeconfig(name))
+		copied[kubeconfig(name)] = filepath.Join(r.home, name+".yaml")
+	}
+	for from, to := range copied {
+		content, err := os.ReadFile(from)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(r.home, name+".yaml"), content, 0o600))
+		require.NoError(t, os.WriteFile(to, content, 0o600))
 	}
 	return r
 }
@@ -183,34 +184,27 @@ func (r *reader) tidy(t *testing.T) {
 	t.Helper()
 	// The test's own context has ended.
 	ctx := context.Background()
-	for _, kinds := range []string{"clustercredentialsets", "placements", "clusterscores"} {
-		_, err := kubectl(ctx, kubeconfig("hub"), "", "delete", kinds, "--all", "-A", "--timeout=60s")
+	remove := func(cluster string, what ...string) {
+		_, err := kubectl(ctx, kubeconfig(cluster), "", append([]string{"delete"}, what...)...)
 		assert.NoError(t, err)
+	}
+	for _, kinds := range []string{"clustercredentialsets", "placements", "clusterscores"} {
+		remove("hub", kinds, "--all", "-A", "--timeout=60s")
 	}
 	out, err := kubectl(ctx, kubeconfig("hub"), "", "get", "namespaces", "-o", "name")
 	assert.NoError(t, err)
 	for namespace := range strings.FieldsSeq(out) {
 		if !strings.Contains(r.namespaces, namespace) {
-			_, err := kubectl(ctx, kubeconfig("hub"), "", "delete", namespace, "--timeout=60s")
-			assert.NoError(t, err)
+			remove("hub", namespace, "--timeout=60s")
 		}
 	}
 	for _, member := range members {
-		_, err := kubectl(ctx, kubeconfig(member), "", "delete", "nodes", "--all")
-		assert.NoError(t, err)
+		remove(member, "nodes", "--all")
 	}
-	_, err = kubectl(ctx, kubeconfig("bravelion"), "", "delete", "role", "deployer", "-n", "default", "--ignore-not-found")
-	assert.NoError(t, err)
-	_, err = kubectl(ctx, kubeconfig("hub"), "", "delete", "authtokengrants", "-n", "default", "--field-selector=spec.serviceAccount.name="+abandonedAccount)
-	assert.NoError(t, err)
+	remove("bravelion", "role", "deployer", "-n", "default", "--ignore-not-found")
+	remove("hub", "authtokengrants", "-n", "default", "--field-selector=spec.serviceAccount.name="+abandonedAccount)
 	if r.abandoned != "" {
-		_, err = kubectl(ctx, kubeconfig("smartfish"), "", "delete", "clusterrolebindings,serviceaccounts,secrets", "-A", "-l", "clusterpass.dev/grant-uid="+r.abandoned)
-		assert.NoError(t, err)
+		remove("smartfish", "clusterrolebindings,serviceaccounts,secrets", "-A", "-l", "clusterpass.dev/grant-uid="+r.abandoned)
 	}
 	assert.NoError(t, healFleet(ctx))
-}
-
-func namespacesOfTheHub(t *testing.T) string {
-	t.Helper()
-	return mustKubectl(t, kubeconfig("hub"), "", "get", "namespaces", "-o", "name")
 }

@@ -23,12 +23,15 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
+const exampleRequest = "artifacts/examples/authtokenrequest.yaml"
+
 // example returns the talk's request, for cluster-admin: the one that users find in the source
 // tree, for another role and hence another ServiceAccount.
 func example(t *testing.T) string {
 	t.Helper()
-	content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, "artifacts", "examples", "authtokenrequest.yaml")))
-	return strings.NewReplacer("name: view", "name: cluster-admin", "serviceAccountName: work", "serviceAccountName: talk").Replace(string(content))
+	content := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, exampleRequest)))
+	talk := strings.NewReplacer("name: view", "name: cluster-admin", "serviceAccountName: work", "serviceAccountName: talk")
+	return talk.Replace(string(content))
 }
 
 // requestFor returns a request for a ServiceAccount of its own on a cluster, with more lines for
@@ -66,7 +69,8 @@ func tryCreate(ctx context.Context, request string) error {
 func TestAuthTokenRequest(t *testing.T) {
 	t.Run("the answer says what it is", func(t *testing.T) {
 		var answer v1alpha1.AuthTokenRequest
-		require.NoError(t, yaml.UnmarshalStrict([]byte(mustKubectl(t, kubeconfig("hub"), example(t), "create", "-f", "-", "-o", "yaml")), &answer))
+		out := mustKubectl(t, kubeconfig("hub"), example(t), "create", "-f", "-", "-o", "yaml")
+		require.NoError(t, yaml.UnmarshalStrict([]byte(out), &answer))
 		assert.Equal(t, "work", answer.Name)
 		assert.NotEmpty(t, answer.Status.Token)
 		require.NotNil(t, answer.Status.ExpirationTimestamp)
@@ -76,11 +80,12 @@ func TestAuthTokenRequest(t *testing.T) {
 
 	file := create(t, example(t))
 	t.Run("the kubeconfig works on bravelion", func(t *testing.T) {
-		assert.Equal(t, "system:serviceaccount:default:talk", mustKubectl(t, file, "", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"))
+		who := mustKubectl(t, file, "", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+		assert.Equal(t, "system:serviceaccount:default:talk", who)
 		assert.Contains(t, mustKubectl(t, file, "", "get", "namespaces", "-o", "name"), "namespace/kube-system")
 		mustKubectl(t, file, "", "delete", "configmap", "e2e", "--ignore-not-found")
 		mustKubectl(t, file, "", "create", "configmap", "e2e", "--from-literal=from=hub")
-		assert.Equal(t, "hub", mustKubectl(t, kubeconfig("bravelion"), "", "get", "configmap", "e2e", "-o", "jsonpath={.data.from}"))
+		assert.Equal(t, "hub", on(t, "bravelion", "get", "configmap", "e2e", "-o", "jsonpath={.data.from}"))
 		mustKubectl(t, file, "", "delete", "configmap", "e2e")
 	})
 	t.Run("its token means nothing on smartfish", func(t *testing.T) {
@@ -92,10 +97,8 @@ func TestAuthTokenRequest(t *testing.T) {
 // pointedAt returns a copy of a kubeconfig file with the address and CA of another cluster.
 func pointedAt(t *testing.T, file, cluster string) string {
 	t.Helper()
-	config, err := clientcmd.LoadFromFile(file)
-	require.NoError(t, err)
-	other, err := clientcmd.LoadFromFile(kubeconfig(cluster))
-	require.NoError(t, err)
+	config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(file))
+	other := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(kubeconfig(cluster)))
 	config.Clusters[currentCluster(config)] = other.Clusters[currentCluster(other)]
 	moved := filepath.Join(t.TempDir(), "kubeconfig")
 	require.NoError(t, clientcmd.WriteToFile(*config, moved))
@@ -126,17 +129,21 @@ func TestAuthTokenRequest_Rules(t *testing.T) {
 
 // A killed server comes back with its data.
 func TestServer_Killed(t *testing.T) {
-	profile := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: kept, namespace: default}\nspec: {clusterManager: {name: e2e}}\n"
+	profile := `apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ClusterProfile
+metadata: {name: kept, namespace: default}
+spec: {clusterManager: {name: e2e}}
+`
 	uid := []string{"get", "clusterprofile", "kept", "-n", "default", "-o", "jsonpath={.metadata.uid}"}
 	mustKubectl(t, kubeconfig("hub"), profile, "apply", "-f", "-")
-	before := mustKubectl(t, kubeconfig("hub"), "", uid...)
+	before := on(t, "hub", uid...)
 	require.NotEmpty(t, before)
 
 	require.NoError(t, process(t, "clusterpass-apiserver").Kill())
 	fleetUp(t)
 	testenv.Eventually(t, func(ctx context.Context) error { return tryCreate(ctx, requestFor("bravelion", "e2e", view)) })
-	assert.Equal(t, before, mustKubectl(t, kubeconfig("hub"), "", uid...))
-	mustKubectl(t, kubeconfig("hub"), "", "delete", "clusterprofile", "kept", "-n", "default")
+	assert.Equal(t, before, on(t, "hub", uid...))
+	on(t, "hub", "delete", "clusterprofile", "kept", "-n", "default")
 }
 
 // expectSmartfishDown wants a request for smartfish to fail in time and to say why, while bravelion

@@ -46,8 +46,8 @@ func TestGrant(t *testing.T) {
 	require.NotEmpty(t, name)
 
 	t.Run("it says who may do what, where, and until when", func(t *testing.T) {
-		lines := strings.Split(mustKubectl(t, kubeconfig("hub"), "", "get", "authtokengrant", name, "-n", "default"), "\n")
-		assert.Equal(t, []string{"NAME", "CLUSTER", "SERVICE", "ACCOUNT", "ROLES", "REQUESTER", "LAST", "ISSUED", "TOKENS", "END", "READY", "AGE"}, strings.Fields(lines[0]))
+		lines := strings.Split(on(t, "hub", "get", "authtokengrant", name, "-n", "default"), "\n")
+		assert.Equal(t, strings.Fields("NAME CLUSTER SERVICE ACCOUNT ROLES REQUESTER LAST ISSUED TOKENS END READY AGE"), strings.Fields(lines[0]))
 		assert.Regexp(t, `^`+name+` +bravelion +default/e2e-grant +view +admin +within \S+ +within \S+ +True +\S+$`, strings.TrimSpace(lines[1]))
 	})
 	t.Run("nobody changes what it grants", func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestGrant(t *testing.T) {
 	})
 
 	mustKubectl(t, file, "", "get", "configmaps", "-n", "default")
-	mustKubectl(t, kubeconfig("hub"), "", "delete", "authtokengrant", name, "-n", "default", "--wait=false")
+	on(t, "hub", "delete", "authtokengrant", name, "-n", "default", "--wait=false")
 	deleted := time.Now()
 	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, err := kubectl(ctx, file, "", "get", "configmaps", "-n", "default"); err == nil || !strings.Contains(err.Error(), "orbidden") {
@@ -78,7 +78,7 @@ func TestGrant_ManagerDown(t *testing.T) {
 	require.NoError(t, err)
 
 	require.NoError(t, process(t, "clusterpass-controller-manager").Kill())
-	mustKubectl(t, kubeconfig("hub"), "", "delete", "authtokengrant", name, "-n", "default", "--wait=false")
+	on(t, "hub", "delete", "authtokengrant", name, "-n", "default", "--wait=false")
 	err = tryCreate(t.Context(), requestFor("bravelion", "e2e-late", view))
 	require.ErrorContains(t, err, "is being revoked", "no token is issued on what is to go")
 	fleetUp(t)

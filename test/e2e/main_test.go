@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 	}
 	local = os.Getenv(localDirEnv)
 	if local == "" {
-		fmt.Fprintf(os.Stderr, "%s is not set: these tests kill processes of the fleet in it; make test-e2e runs them on one of their own\n", localDirEnv)
+		fmt.Fprintf(os.Stderr, "%s is not set: these tests kill processes of the fleet in it; "+
+			"make test-e2e runs them on one of their own\n", localDirEnv)
 		os.Exit(1)
 	}
 	if !filepath.IsAbs(local) {
@@ -78,6 +79,12 @@ func mustKubectl(t *testing.T, file, input string, args ...string) string {
 	out, err := kubectl(t.Context(), file, input, args...)
 	require.NoError(t, err)
 	return out
+}
+
+// on is mustKubectl for the admin of a cluster.
+func on(t *testing.T, cluster string, args ...string) string {
+	t.Helper()
+	return mustKubectl(t, kubeconfig(cluster), "", args...)
 }
 
 // fleetUp heals the fleet, and has its members allow what they allow at first.

@@ -46,6 +46,13 @@ func clusterRole(name string) func(*spec) {
 	return func(s *spec) { s.ClusterRoles = []v1alpha1.ClusterRole{{Name: name}} }
 }
 
+func both(one, other func(*spec)) func(*spec) {
+	return func(s *spec) {
+		one(s)
+		other(s)
+	}
+}
+
 func words(commands ...string) [][]string {
 	var all [][]string
 	for _, command := range commands {
@@ -82,10 +89,7 @@ var asks = map[string]asked{
 		may:    words("get configmaps -n default"),
 		mayNot: words("get configmaps -n kube-system", "get pods -n default", "create configmap x -n default"),
 	},
-	"view for vault": {change: func(s *spec) {
-		clusterRole("view")(s)
-		s.Audiences = []string{"vault"}
-	}},
+	"view for vault": {change: both(clusterRole("view"), func(s *spec) { s.Audiences = []string{"vault"} })},
 	"every audience": {change: func(s *spec) { s.Audiences = []string{"*"} }},
 	"a slash":        {change: clusterRole("edit/../cluster-admin")},
 	"21 roles": {change: func(s *spec) {
@@ -95,32 +99,17 @@ var asks = map[string]asked{
 	}},
 	"kube-system": {change: func(s *spec) { s.ServiceAccountNamespace = metav1.NamespaceSystem }},
 	// The accounts of others.
-	"powerful": {change: func(s *spec) { s.ServiceAccountName = "powerful" }},
-	"powerful and edit": {change: func(s *spec) {
-		clusterRole("edit")(s)
-		s.ServiceAccountName = "powerful"
-	}},
-	"view as rita's": {change: func(s *spec) {
-		clusterRole("view")(s)
-		s.ServiceAccountName = "team-red-rita-edit"
-	}},
+	"powerful":          {change: func(s *spec) { s.ServiceAccountName = "powerful" }},
+	"powerful and edit": {change: both(clusterRole("edit"), func(s *spec) { s.ServiceAccountName = "powerful" })},
+	"view as rita's":    {change: both(clusterRole("view"), func(s *spec) { s.ServiceAccountName = "team-red-rita-edit" })},
 	"deployer as rita's": {change: func(s *spec) {
 		s.Roles = []v1alpha1.Role{{Namespace: "default", Name: "deployer"}}
 		s.ServiceAccountName = "team-red-rita-edit"
 	}},
 	// Other clusters than the one of the URL or of the namespace.
-	"a replaced cluster": {change: func(s *spec) {
-		clusterRole("edit")(s)
-		s.TargetClusterProfile.UID = "an-uid-of-old"
-	}},
-	"edit on smartfish": {change: func(s *spec) {
-		clusterRole("edit")(s)
-		s.TargetClusterProfile.Name = "smartfish"
-	}},
-	"view of team-red": {change: func(s *spec) {
-		clusterRole("view")(s)
-		s.TargetClusterProfile.Namespace = "team-red"
-	}},
+	"a replaced cluster": {change: both(clusterRole("edit"), func(s *spec) { s.TargetClusterProfile.UID = "an-uid-of-old" })},
+	"edit on smartfish":  {change: both(clusterRole("edit"), func(s *spec) { s.TargetClusterProfile.Name = "smartfish" })},
+	"view of team-red":   {change: both(clusterRole("view"), func(s *spec) { s.TargetClusterProfile.Namespace = "team-red" })},
 }
 
 // entry is one line of the matrix: who asks in which team's namespace for what on which cluster.
@@ -337,7 +326,7 @@ const writable = "namespaces,serviceaccounts,secrets,roles,rolebindings,clusterr
 // kindsOf returns the kinds of all objects of a cluster, but for those that change by themselves.
 func kindsOf(t *testing.T, cluster string) string {
 	t.Helper()
-	kinds := strings.Fields(mustKubectl(t, kubeconfig(cluster), "", "api-resources", "--verbs=list", "-o", "name"))
+	kinds := strings.Fields(on(t, cluster, "api-resources", "--verbs=list", "-o", "name"))
 	restless := []string{"componentstatuses", "events", "events.events.k8s.io", "leases.coordination.k8s.io"}
 	return strings.Join(slices.DeleteFunc(kinds, func(kind string) bool { return slices.Contains(restless, kind) }), ",")
 }
@@ -345,7 +334,7 @@ func kindsOf(t *testing.T, cluster string) string {
 // objectsOf lists every object of these kinds with its version.
 func objectsOf(t *testing.T, cluster, kinds string) string {
 	t.Helper()
-	return mustKubectl(t, kubeconfig(cluster), "", "get", kinds, "-A", "-o",
+	return on(t, cluster, "get", kinds, "-A", "-o",
 		`jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}{"\n"}{end}`)
 }
 
@@ -353,6 +342,6 @@ func objectsOf(t *testing.T, cluster, kinds string) string {
 // test to know.
 func grantsOfTheHub(t *testing.T) string {
 	t.Helper()
-	return mustKubectl(t, kubeconfig("hub"), "", "get", "authtokengrants", "-A", "-o",
+	return on(t, "hub", "get", "authtokengrants", "-A", "-o",
 		`jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {.metadata.uid} {.metadata.generation}{"\n"}{end}`)
 }

@@ -17,13 +17,23 @@ func TestRole_Documented(t *testing.T) {
 	r := newReader(t)
 	alice := func(command string) (string, error) { return r.bash(t.Context(), "alice", command) }
 	for _, step := range []struct{ name, command, answer string }{
-		{"she is nobody else", "kubectl auth whoami -o jsonpath='{.status.userInfo.username} {.status.userInfo.groups}'", `alice ["bravelion-viewers","system:authenticated"]`},
+		{
+			"she is nobody else", "kubectl auth whoami -o jsonpath='{.status.userInfo.username} {.status.userInfo.groups}'",
+			`alice ["bravelion-viewers","system:authenticated"]`,
+		},
 		{"she sees the clusters", "kubectl get clusterprofiles", "smartfish"},
 		{"she waits for one", "kubectl wait --for=condition=ControlPlaneHealthy clusterprofile/bravelion --timeout=60s", "condition met"},
-		{"she creates a request", "kubectl create -f artifacts/examples/authtokenrequest.yaml", "authtokenrequest.multicluster.x-k8s.io/work created"},
-		{"and one of the other group", "sed 's|multicluster.x-k8s.io/v1alpha1|clusterpass.dev/v1alpha1|' artifacts/examples/authtokenrequest.yaml | kubectl create -f -", "authtokenrequest.clusterpass.dev/work created"},
-		{"and one for nothing but an answer", "kubectl create --dry-run=server -f artifacts/examples/authtokenrequest.yaml", "created (server dry run)"},
-		{"a kubeconfig", "(umask 077 && kubectl clusterpass kubeconfig bravelion >printed) && kubectl --kubeconfig=printed get namespaces", "default"},
+		{"she creates a request", "kubectl create -f " + exampleRequest, "authtokenrequest.multicluster.x-k8s.io/work created"},
+		{
+			"and one of the other group",
+			"sed 's|multicluster.x-k8s.io/v1alpha1|clusterpass.dev/v1alpha1|' " + exampleRequest + " | kubectl create -f -",
+			"authtokenrequest.clusterpass.dev/work created",
+		},
+		{"and one for nothing but an answer", "kubectl create --dry-run=server -f " + exampleRequest, "created (server dry run)"},
+		{
+			"a kubeconfig", "(umask 077 && kubectl clusterpass kubeconfig bravelion >printed) && " +
+				"kubectl --kubeconfig=printed get namespaces", "default",
+		},
 		{"a context", "kubectl clusterpass kubeconfig bravelion --merge && kubectl --context=bravelion get namespaces", "default"},
 		{"a token", "kubectl clusterpass token bravelion", "."},
 		{"a credential", "kubectl clusterpass get-token bravelion", "ExecCredential"},
@@ -42,9 +52,19 @@ func TestRole_Documented(t *testing.T) {
 	for _, step := range []struct{ name, command, words string }{
 		{"another cluster", "kubectl clusterpass token smartfish", "lacks: create on clusterprofiles/token"},
 		{"another role", "kubectl clusterpass token bravelion --cluster-role edit", "lacks: bind:edit on"},
-		{"another namespace of the cluster", "kubectl clusterpass token bravelion --service-account work --service-account-namespace payments", "lacks: in:payments on"},
-		{"rules of her own", `sed 's/{name: view}/{name: mine, rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]}/' artifacts/examples/authtokenrequest.yaml | kubectl create -f -`, "lacks: escalate on"},
-		{"another namespace of the hub", "kubectl create -n kube-public -f - <<<'" + inNamespace("kube-public") + "'", `cannot create resource "authtokenrequests"`},
+		{
+			"another namespace of the cluster",
+			"kubectl clusterpass token bravelion --service-account work --service-account-namespace payments", "lacks: in:payments on",
+		},
+		{
+			"rules of her own",
+			`sed 's/{name: view}/{name: mine, rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]}/' ` +
+				exampleRequest + " | kubectl create -f -", "lacks: escalate on",
+		},
+		{
+			"another namespace of the hub", "kubectl create -n kube-public -f - <<<'" + inNamespace("kube-public") + "'",
+			`cannot create resource "authtokenrequests"`,
+		},
 		{"the grants of all namespaces", "kubectl get authtokengrants -A", "cannot list resource"},
 		{"the clusters of another namespace", "kubectl get clusterprofiles -n kube-public", "cannot list resource"},
 		{"a cluster's status", "kubectl label clusterprofile bravelion a=b", "cannot patch resource"},
@@ -65,5 +85,6 @@ func TestRole_Documented(t *testing.T) {
 
 // inNamespace is a request in a namespace of the hub for the cluster in namespace default.
 func inNamespace(namespace string) string {
-	return strings.Replace(requestFor("bravelion", "e2e-user", view), "metadata: {namespace: default}", "metadata: {namespace: "+namespace+"}", 1)
+	request := requestFor("bravelion", "e2e-user", view)
+	return strings.Replace(request, "metadata: {namespace: default}", "metadata: {namespace: "+namespace+"}", 1)
 }

@@ -112,7 +112,7 @@ func joinTo(t *testing.T, team, cluster string) {
 	t.Helper()
 	const system = "clusterpass-system"
 	var joined corev1.Secret
-	out := mustKubectl(t, kubeconfig("hub"), "", "get", "secret", "member-default-"+cluster, "-n", system, "-o", "json")
+	out := on(t, "hub", "get", "secret", "member-default-"+cluster, "-n", system, "-o", "json")
 	require.NoError(t, json.Unmarshal([]byte(out), &joined))
 	secret := corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
@@ -132,7 +132,7 @@ kind: ClusterProfile
 metadata: {name: %[2]s, namespace: %[1]s}
 spec: {displayName: %[2]s, clusterManager: {name: e2e}}
 `, team, cluster))
-	mustKubectl(t, kubeconfig("hub"), "", "patch", "clusterprofile", cluster, "-n", team, "--subresource=status", "--type=merge",
+	on(t, "hub", "patch", "clusterprofile", cluster, "-n", team, "--subresource=status", "--type=merge",
 		fmt.Sprintf(`--patch={"status":{"accessProviders":[{"name":"kubeconfig-secretreader","cluster":{"server":"https://%s.example.com",
 			"extensions":[{"name":"client.authentication.k8s.io/exec","extension":{"name":%q,"namespace":%q,"key":"kubeconfig"}}]}}]}}`,
 			cluster, secret.Name, system))

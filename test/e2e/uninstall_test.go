@@ -23,7 +23,7 @@ import (
 func TestUninstall_ServerFirst(t *testing.T) {
 	fleetUp(t)
 	r := newReader(t)
-	hub := func(args ...string) string { return mustKubectl(t, kubeconfig("hub"), "", args...) }
+	hub := func(args ...string) string { return on(t, "hub", args...) }
 	hub("create", "namespace", "e2e-hangs")
 	require.NoError(t, process(t, "clusterpass-apiserver").Kill())
 	hub("delete", "namespace", "e2e-hangs", "--wait=false")
@@ -73,7 +73,10 @@ func TestUninstall(t *testing.T) {
 		admin(next)
 	}
 	stages := strings.Join(done, "\n")
-	for _, in := range []string{"clustercredentialsets", "revoke --cluster-profile default/smartfish", "unjoin bravelion", "delete apiservice", "rolebinding clusterpass-credential-sets", "delete -k"} {
+	for _, in := range []string{
+		"clustercredentialsets", "revoke --cluster-profile default/smartfish", "unjoin bravelion", "delete apiservice",
+		"rolebinding clusterpass-credential-sets", "delete -k",
+	} {
 		assert.Contains(t, stages, in)
 		_, stages, _ = strings.Cut(stages, in)
 	}
@@ -85,7 +88,8 @@ func TestUninstall(t *testing.T) {
 	for _, cluster := range []string{"hub", "bravelion", "smartfish"} {
 		t.Run("nothing is left on "+cluster, func(t *testing.T) {
 			testenv.Eventually(t, func(ctx context.Context) error {
-				out, err := kubectl(ctx, kubeconfig(cluster), "", "get", writable+",rolebindings,apiservices,flowschemas,prioritylevelconfigurations", "-A", "-o", "name")
+				kinds := writable + ",rolebindings,apiservices,flowschemas,prioritylevelconfigurations"
+				out, err := kubectl(ctx, kubeconfig(cluster), "", "get", kinds, "-A", "-o", "name")
 				if err != nil {
 					return err
 				}
@@ -99,8 +103,8 @@ func TestUninstall(t *testing.T) {
 		})
 	}
 	t.Run("a namespace of the hub can be deleted", func(t *testing.T) {
-		mustKubectl(t, kubeconfig("hub"), "", "create", "namespace", "e2e-uninstalled")
-		mustKubectl(t, kubeconfig("hub"), "", "delete", "namespace", "e2e-uninstalled", "gpu-credentials", "--timeout=60s")
+		on(t, "hub", "create", "namespace", "e2e-uninstalled")
+		on(t, "hub", "delete", "namespace", "e2e-uninstalled", "gpu-credentials", "--timeout=60s")
 	})
 }
 
