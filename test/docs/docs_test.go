@@ -32,13 +32,9 @@ func TestRead(t *testing.T) {
 func all(t *testing.T) []Block {
 	t.Helper()
 	root := testenv.Root(t)
-	files, err := Files(root)
-	require.NoError(t, err)
 	var blocks []Block
-	for _, file := range files {
-		read, err := Read(root, file)
-		require.NoError(t, err)
-		blocks = append(blocks, read...)
+	for _, file := range testenv.Must[[]string](t)(Files(root)) {
+		blocks = append(blocks, testenv.Must[[]Block](t)(Read(root, file))...)
 	}
 	return blocks
 }

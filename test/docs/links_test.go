@@ -23,12 +23,9 @@ func TestBrokenLinks(t *testing.T) {
 			"[nowhere](#two) [gone](docs/c.md)\n\n```text\n[code](none.md)\n```\n"), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(root, "docs"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "docs", "b.md"), []byte("# One\n\n[back](../a.md) [other](../a.md#one)\n"), 0o600))
-	broken, err := BrokenLinks(root, "a.md")
-	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"a.md:4: #two", "a.md:4: docs/c.md"}, broken)
-	broken, err = BrokenLinks(root, "docs/b.md")
-	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"docs/b.md:3: ../a.md#one"}, broken)
+	broken := func(page string) []string { return testenv.Must[[]string](t)(BrokenLinks(root, page)) }
+	assert.ElementsMatch(t, []string{"a.md:4: #two", "a.md:4: docs/c.md"}, broken("a.md"))
+	assert.ElementsMatch(t, []string{"docs/b.md:3: ../a.md#one"}, broken("docs/b.md"))
 }
 
 // pages returns the source tree, and the pages of its documentation.
@@ -41,9 +38,7 @@ func pages(t *testing.T) (root string, all []string) {
 func TestPages_Links(t *testing.T) {
 	root, all := pages(t)
 	for _, page := range all {
-		broken, err := BrokenLinks(root, page)
-		require.NoError(t, err)
-		assert.Empty(t, broken)
+		assert.Empty(t, testenv.Must[[]string](t)(BrokenLinks(root, page)))
 	}
 }
 
@@ -54,9 +49,7 @@ var secondSentence = regexp.MustCompile("[a-z)`*][.!?] +[A-Z`]")
 func TestPages_Lines(t *testing.T) {
 	root, all := pages(t)
 	for _, page := range all {
-		lines, err := prose(root, page)
-		require.NoError(t, err)
-		for number, line := range lines {
+		for number, line := range testenv.Must[map[int]string](t)(prose(root, page)) {
 			if strings.HasPrefix(strings.TrimSpace(line), "|") || strings.Contains(line, "<!--") {
 				continue
 			}

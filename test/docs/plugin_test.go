@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"clusterpass.dev/pkg/cli"
@@ -27,15 +26,10 @@ var mention = regexp.MustCompile("kubectl clusterpass ([^`|#;&\n\"')]+)")
 // anywhere in the documentation and in the examples, also where it is not run.
 func TestPlugin_Commands(t *testing.T) {
 	root := testenv.Root(t)
-	files, err := Files(root)
-	require.NoError(t, err)
+	files := testenv.Must[[]string](t)(Files(root))
 	for _, pattern := range []string{"artifacts/examples/*.yaml", "artifacts/examples/*/*.yaml", "artifacts/dashboards/*.yaml"} {
-		found, err := filepath.Glob(filepath.Join(root, pattern))
-		require.NoError(t, err)
-		for _, file := range found {
-			relative, err := filepath.Rel(root, file)
-			require.NoError(t, err)
-			files = append(files, relative)
+		for _, file := range testenv.Must[[]string](t)(filepath.Glob(filepath.Join(root, pattern))) {
+			files = append(files, testenv.Must[string](t)(filepath.Rel(root, file)))
 		}
 	}
 	plugin := cli.NewCommand(genericiooptions.NewTestIOStreamsDiscard())
@@ -68,7 +62,8 @@ func exists(program *cobra.Command, args []string) error {
 		switch {
 		case isLong && command.Flag(long) == nil:
 			return fmt.Errorf("%s has no flag --%s", command.CommandPath(), long)
-		case !isLong && len(name) == 2 && name[0] == '-' && command.Flags().ShorthandLookup(name[1:]) == nil && command.InheritedFlags().ShorthandLookup(name[1:]) == nil:
+		case !isLong && len(name) == 2 && name[0] == '-' &&
+			command.Flags().ShorthandLookup(name[1:]) == nil && command.InheritedFlags().ShorthandLookup(name[1:]) == nil:
 			return fmt.Errorf("%s has no flag %s", command.CommandPath(), name)
 		}
 	}

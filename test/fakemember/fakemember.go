@@ -88,7 +88,9 @@ func New(t testing.TB, c clock.WithTicker, objects ...runtime.Object) *Member {
 	m.server = httptest.NewTLSServer(http.HandlerFunc(m.serve))
 	t.Cleanup(m.server.Close)
 	var err error
-	m.Pool, err = member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: kubeconfig{m.server}, Clock: c, UserAgent: "clusterpass-test"})
+	m.Pool, err = member.NewPool(member.Options{
+		Config: member.DefaultConfig(), Secrets: kubeconfig{m.server}, Clock: c, UserAgent: "clusterpass-test",
+	})
 	require.NoError(t, err)
 	return m
 }
@@ -133,8 +135,7 @@ func (m *Member) Provider() *inventoryv1alpha1.AccessProvider {
 	return &inventoryv1alpha1.AccessProvider{
 		Name: configv1alpha1.DefaultProviderName,
 		Cluster: clientcmdv1.Cluster{Server: m.server.URL, Extensions: []clientcmdv1.NamedExtension{{
-			Name:      "client.authentication.k8s.io/exec",
-			Extension: runtime.RawExtension{Raw: []byte(`{"name":"kubeconfig"}`)},
+			Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{"name":"kubeconfig"}`)},
 		}}},
 	}
 }
@@ -327,7 +328,9 @@ func (m *Member) remove(info *request.RequestInfo, gvr schema.GroupVersionResour
 
 // CheckPreconditions returns the error that an API server has for a deletion whose preconditions do
 // not hold.
-func CheckPreconditions(tracker clienttesting.ObjectTracker, gvr schema.GroupVersionResource, namespace, name string, p *metav1.Preconditions) error {
+func CheckPreconditions(
+	tracker clienttesting.ObjectTracker, gvr schema.GroupVersionResource, namespace, name string, p *metav1.Preconditions,
+) error {
 	found, err := tracker.Get(gvr, namespace, name)
 	if err != nil || p == nil {
 		return err
@@ -336,8 +339,10 @@ func CheckPreconditions(tracker clienttesting.ObjectTracker, gvr schema.GroupVer
 	if err != nil {
 		return err
 	}
-	if p.UID != nil && *p.UID != accessor.GetUID() || p.ResourceVersion != nil && *p.ResourceVersion != accessor.GetResourceVersion() {
-		return apierrors.NewConflict(gvr.GroupResource(), name, fmt.Errorf("the preconditions do not hold: it is %s at %s", accessor.GetUID(), accessor.GetResourceVersion()))
+	uid, version := accessor.GetUID(), accessor.GetResourceVersion()
+	if p.UID != nil && *p.UID != uid || p.ResourceVersion != nil && *p.ResourceVersion != version {
+		failed := fmt.Errorf("the preconditions do not hold: it is %s at %s", uid, version)
+		return apierrors.NewConflict(gvr.GroupResource(), name, failed)
 	}
 	return nil
 }
@@ -357,12 +362,8 @@ func (k kubeconfig) Get(namespace, name string) (*corev1.Secret, error) {
 	config.Contexts["member"] = &clientcmdapi.Context{Cluster: "member", AuthInfo: "clusterpass"}
 	config.CurrentContext = "member"
 	data, err := clientcmd.Write(*config)
-	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name,
-			Labels:      map[string]string{member.KubeconfigLabel: "true"},
-			Annotations: map[string]string{member.ClusterProfileAnnotation: metav1.NamespaceDefault + "/" + ProfileName},
-		},
-		Data: map[string][]byte{"kubeconfig": data},
-	}, err
+	secret := &corev1.Secret{Data: map[string][]byte{"kubeconfig": data}}
+	secret.Namespace, secret.Name, secret.Labels = namespace, name, map[string]string{member.KubeconfigLabel: "true"}
+	secret.Annotations = map[string]string{member.ClusterProfileAnnotation: metav1.NamespaceDefault + "/" + ProfileName}
+	return secret, err
 }

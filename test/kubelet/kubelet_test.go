@@ -33,15 +33,10 @@ func TestSync(t *testing.T) {
 		left                       time.Duration
 		wantStarted, wantCompleted bool
 	}{
+		{name: "a Job is started first, although it takes no time", job: func(*batchv1.Job) {}, wantStarted: true},
 		{
-			name:        "a Job is started first, although it takes no time",
-			job:         func(*batchv1.Job) {},
-			wantStarted: true,
-		},
-		{
-			name:        "a Job that was started is completed",
-			job:         func(job *batchv1.Job) { started(job, 0) },
-			wantStarted: true, wantCompleted: true,
+			name: "a Job that was started is completed",
+			job:  func(job *batchv1.Job) { started(job, 0) }, wantStarted: true, wantCompleted: true,
 		},
 		{
 			name: "a Job takes as long as it says",
