@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,26 +53,15 @@ func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1
 		ServiceAccountNamespace: "default",
 		ClusterRoles:            []v1alpha1.ClusterRole{{Name: "view"}},
 	}}
-	provider := inventoryv1alpha1.AccessProvider{
-		Name: credential.ProviderName,
-		Cluster: clientcmdv1.Cluster{
-			Server:                   member.Server(),
-			CertificateAuthorityData: member.CA(),
-			Extensions: []clientcmdv1.NamedExtension{{
-				Name:      credential.ExecExtension,
-				Extension: runtime.RawExtension{Raw: testenv.Must[[]byte](t)(json.Marshal(request))},
-			}},
-		},
-	}
+	config := runtime.RawExtension{Raw: testenv.Must[[]byte](t)(json.Marshal(request))}
+	provider := inventoryv1alpha1.AccessProvider{Name: credential.ProviderName, Cluster: clientcmdv1.Cluster{
+		Server: member.Server(), CertificateAuthorityData: member.CA(),
+		Extensions: []clientcmdv1.NamedExtension{{Name: credential.ExecExtension, Extension: config}},
+	}}
 	client := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
 	profile := testenv.Get(t, client, member.Name())
-	others := profile.Status.AccessProviders[:0:0]
-	for _, other := range profile.Status.AccessProviders {
-		if other.Name != provider.Name {
-			others = append(others, other)
-		}
-	}
-	profile.Status.AccessProviders = append(others, provider)
+	same := func(p inventoryv1alpha1.AccessProvider) bool { return p.Name == provider.Name }
+	profile.Status.AccessProviders = append(slices.DeleteFunc(profile.Status.AccessProviders, same), provider)
 	return testenv.UpdateStatus(t, client, profile)
 }
 
@@ -258,12 +248,11 @@ func extension(profile *inventoryv1alpha1.ClusterProfile) []byte {
 func TestPlugin_Forbidden(t *testing.T) {
 	tests := []struct {
 		name, user string
-		args       []string
-		want       []string
+		args, want []string
 	}{
-		{name: "no rights at all", user: stranger, want: []string{"forbidden", stranger, `create resource "authtokenrequests"`}},
-		{name: "one role too many", user: consumer, args: []string{"--cluster-role=view,edit"}, want: []string{"forbidden", consumer, "bind:edit"}},
-		{name: "another namespace", user: consumer, args: []string{"--service-account-namespace=secrets"}, want: []string{"forbidden", "in:secrets"}},
+		{"no rights at all", stranger, nil, []string{stranger, `create resource "authtokenrequests"`}},
+		{"one role too many", consumer, []string{"--cluster-role=view,edit"}, []string{consumer, "bind:edit"}},
+		{"another namespace", consumer, []string{"--service-account-namespace=secrets"}, []string{"in:secrets"}},
 	}
 	profile := provide(t, shared.Bravelion, "wrong-user")
 	for _, test := range tests {
@@ -272,7 +261,7 @@ func TestPlugin_Forbidden(t *testing.T) {
 			stdout, stderr, err := runPlugin(t, h, profile, test.args...)
 			require.Error(t, err)
 			require.Empty(t, stdout)
-			for _, want := range append(test.want, shared.Hub.Server(), "default/bravelion") {
+			for _, want := range append(test.want, "forbidden", shared.Hub.Server(), "default/bravelion") {
 				assert.Contains(t, stderr, want)
 			}
 			assert.Empty(t, h.cached(t))

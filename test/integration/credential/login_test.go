@@ -37,7 +37,9 @@ func account(t *testing.T, name string, entitled bool) func() string {
 		testenv.Bind(t, hub, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, consumer)
 	}
 	return func() string {
-		return testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})).Status.Token
+		request, err := accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		return request.Status.Token
 	}
 }
 
@@ -152,7 +154,10 @@ func TestPlugin_RequireTicket(t *testing.T) {
 		admin("delete", "-f", policy)
 		testenv.Eventually(t, func(context.Context) error {
 			output, err := h.command(t, shared.kubectl, "clusterpass", "token", "bravelion").CombinedOutput()
-			return errors.Join(err, errorOf(err, output))
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, output)
+			}
+			return nil
 		})
 	}()
 	testenv.Eventually(t, func(context.Context) error {
@@ -182,11 +187,4 @@ func TestPlugin_RequireTicket(t *testing.T) {
 	assert.Contains(t, stderr, "number of a ticket")
 	_, stderr, err = runPlugin(t, h, profile, ticket)
 	assert.NoError(t, err, stderr)
-}
-
-func errorOf(err error, output []byte) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s", output)
 }

@@ -65,7 +65,8 @@ func build(ctx context.Context) (err error) {
 	bin := filepath.Join(shared.Dir, "bin")
 	shared.plugin = filepath.Join(bin, "clusterpass-credential-plugin")
 	shared.kubectlPlugin = filepath.Join(bin, "kubectl-clusterpass")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin+"/", "./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin+"/",
+		"./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -91,11 +92,8 @@ func entitle(ctx context.Context) error {
 	}
 	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: consumer},
-		Subjects: []rbacv1.Subject{
-			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: consumer},
-			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: crowd},
-		},
-		RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
+		Subjects:   []rbacv1.Subject{testenv.UserSubject(consumer), testenv.UserSubject(crowd)},
+		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
 	}, metav1.CreateOptions{})
 	return err
 }
