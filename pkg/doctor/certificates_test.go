@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 )
@@ -69,35 +68,38 @@ func (i issuer) serving(t *testing.T, host string, left time.Duration) []byte {
 func TestCertificates(t *testing.T) {
 	ca, old, dying, other := newIssuer(t, 1000*day), newIssuer(t, -day), newIssuer(t, 10*day), newIssuer(t, 1000*day)
 	good := ca.serving(t, serviceName, 90*day)
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		bundle   []byte
 		insecure bool
 		// certificate is nil if there is no Secret.
 		certificate []byte
 		want        verdict
 	}{
-		"all good":                               {ca.bundle(), false, good, verdict{verdict: OK, message: "the serving certificate is valid until 2026-07-30"}},
-		"the certificate is not in a Secret":     {ca.bundle(), false, nil, verdict{verdict: OK, message: "the CA of its caBundle is valid until"}},
-		"no CA":                                  {nil, false, good, verdict{Fail, "it has no caBundle", "kubectl apply -k artifacts/deploy/overlays/"}},
-		"a CA that is none":                      {[]byte("CA"), false, good, verdict{Fail, "not PEM", "kubectl apply -k"}},
-		"anybody is trusted":                     {nil, true, good, verdict{Fail, "insecureSkipTLSVerify", "kubectl apply -k"}},
-		"the CA has expired":                     {old.bundle(), false, nil, verdict{Fail, "the CA of its caBundle has expired at 2026-04-30", "kubectl apply -k"}},
-		"the CA expires soon":                    {dying.bundle(), false, nil, verdict{Warn, "expires soon", "kubectl apply -k"}},
-		"the CA expires soon beside its heir":    {append(dying.bundle(), ca.bundle()...), false, good, verdict{verdict: OK}},
-		"the certificate has expired":            {ca.bundle(), false, ca.serving(t, serviceName, -day), verdict{Fail, "the serving certificate has expired", "describe certificate clusterpass-apiserver"}},
-		"the certificate expires soon":           {ca.bundle(), false, ca.serving(t, serviceName, 3*day), verdict{Warn, "expires soon", "describe certificate"}},
-		"the certificate is another CA's":        {ca.bundle(), false, other.serving(t, serviceName, 90*day), verdict{Fail, "does not trust the serving certificate", "trust the server's CA"}},
-		"the certificate is for another Service": {ca.bundle(), false, ca.serving(t, "example.com", 90*day), verdict{Fail, "valid for example.com", ""}},
-		"the certificate is none":                {ca.bundle(), false, []byte("certificate"), verdict{Fail, "tls.crt is not PEM", "describe certificate"}},
-	}
-	for name, test := range tests {
+		"all good":                           {ca.bundle(), false, good, passes("the serving certificate is valid until 2026-07-30")},
+		"the certificate is not in a Secret": {ca.bundle(), false, nil, passes("the CA of its caBundle is valid until")},
+		"no CA":                              {nil, false, good, fails("it has no caBundle", "kubectl apply -k artifacts/deploy/overlays/")},
+		"a CA that is none":                  {[]byte("CA"), false, good, fails("not PEM", "kubectl apply -k")},
+		"anybody is trusted":                 {nil, true, good, fails("insecureSkipTLSVerify", "kubectl apply -k")},
+		"the CA has expired": {old.bundle(), false, nil,
+			fails("the CA of its caBundle has expired at 2026-04-30", "kubectl apply -k")},
+		"the CA expires soon":                 {dying.bundle(), false, nil, warns("expires soon", "kubectl apply -k")},
+		"the CA expires soon beside its heir": {append(dying.bundle(), ca.bundle()...), false, good, passes("")},
+		"the certificate has expired": {ca.bundle(), false, ca.serving(t, serviceName, -day),
+			fails("the serving certificate has expired", "describe certificate clusterpass-apiserver")},
+		"the certificate expires soon": {ca.bundle(), false, ca.serving(t, serviceName, 3*day),
+			warns("expires soon", "describe certificate")},
+		"the certificate is another CA's": {ca.bundle(), false, other.serving(t, serviceName, 90*day),
+			fails("does not trust the serving certificate", "trust the server's CA")},
+		"the certificate is for another Service": {ca.bundle(), false, ca.serving(t, "example.com", 90*day), fails("valid for example.com", "")},
+		"the certificate is none": {ca.bundle(), false, []byte("certificate"),
+			fails("tls.crt is not PEM", "describe certificate")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			hub := fake.NewClientset()
 			if test.certificate != nil {
-				hub = fake.NewClientset(&corev1.Secret{
-					ObjectMeta: metav1.ObjectMeta{Namespace: SystemNamespace, Name: servingSecret},
-					Data:       map[string][]byte{corev1.TLSCertKey: test.certificate, corev1.TLSPrivateKeyKey: []byte("the key")},
-				})
+				secret := &corev1.Secret{ObjectMeta: named(SystemNamespace, servingSecret)}
+				secret.Data = map[string][]byte{corev1.TLSCertKey: test.certificate, corev1.TLSPrivateKeyKey: []byte("the key")}
+				hub = fake.NewClientset(secret)
 			}
 			change := func(s *apiregistrationv1.APIService) {
 				s.Spec.CABundle, s.Spec.InsecureSkipTLSVerify = test.bundle, test.insecure

@@ -6,8 +6,8 @@ package doctor
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -19,10 +19,10 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -51,6 +51,11 @@ type verdict struct {
 	message, mend string
 }
 
+func passes(message string) verdict      { return verdict{OK, message, ""} }
+func skips(message string) verdict       { return verdict{Skip, message, ""} }
+func warns(message, mend string) verdict { return verdict{Warn, message, mend} }
+func fails(message, mend string) verdict { return verdict{Fail, message, mend} }
+
 func (v verdict) expect(t *testing.T, found findings) {
 	t.Helper()
 	assert.Equal(t, v.verdict, Worst(found), "%+v", found)
@@ -59,8 +64,29 @@ func (v verdict) expect(t *testing.T, found findings) {
 	}), "no %+v in %+v", v, found)
 }
 
+type objects = []runtime.Object
+
+func named(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name}
+}
+
+// condition returns one that has changed at testTime.
+func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(testTime)}
+}
+
+// forbidden returns the hub's answer to who may not do something with a resource.
+func forbidden(resource string) error {
+	return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("no"))
+}
+
+// refuse has a fake client answer calls with an error.
+func refuse(client *clienttesting.Fake, verb, resource string, err error) {
+	client.PrependReactor(verb, resource, func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, err })
+}
+
 // service returns an APIService as it is registered, available.
-func service(name string, change func(*apiregistrationv1.APIService)) *apiregistrationv1.APIService {
+func service(name string, changes ...func(*apiregistrationv1.APIService)) *apiregistrationv1.APIService {
 	s := &apiregistrationv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       apiregistrationv1.APIServiceSpec{Service: &apiregistrationv1.ServiceReference{Namespace: SystemNamespace, Name: serverName}},
@@ -68,7 +94,7 @@ func service(name string, change func(*apiregistrationv1.APIService)) *apiregist
 			{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, Reason: "Passed"},
 		}},
 	}
-	if change != nil {
+	for _, change := range changes {
 		change(s)
 	}
 	return s
@@ -76,9 +102,13 @@ func service(name string, change func(*apiregistrationv1.APIService)) *apiregist
 
 func unavailable(reason, message string) func(*apiregistrationv1.APIService) {
 	return func(s *apiregistrationv1.APIService) {
-		s.Status.Conditions[0] = apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionFalse, Reason: reason, Message: message}
+		available := &s.Status.Conditions[0]
+		available.Status, available.Reason, available.Message = apiregistrationv1.ConditionFalse, reason, message
 	}
 }
+
+// local is a change to the APIService of a group that the hub serves itself.
+func local(s *apiregistrationv1.APIService) { s.Spec.Service = nil }
 
 func services(list ...*apiregistrationv1.APIService) map[string]*apiregistrationv1.APIService {
 	byName := map[string]*apiregistrationv1.APIService{}
@@ -89,52 +119,47 @@ func services(list ...*apiregistrationv1.APIService) map[string]*apiregistration
 }
 
 func TestAPIServices(t *testing.T) {
-	lead := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: SystemNamespace, Name: serverName}}
-	endpoints := func(ready ...bool) *discoveryv1.EndpointSlice {
-		slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: SystemNamespace, Name: "a", Labels: map[string]string{discoveryv1.LabelServiceName: serverName}}}
+	deployed := func(ready ...bool) objects {
+		slice := &discoveryv1.EndpointSlice{ObjectMeta: named(SystemNamespace, "a")}
+		slice.Labels = map[string]string{discoveryv1.LabelServiceName: serverName}
 		for _, r := range ready {
 			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(r)}})
 		}
-		return slice
+		return objects{&corev1.Service{ObjectMeta: named(SystemNamespace, serverName)}, slice}
 	}
-	both := services(service(multiclusterService, nil), service(clusterpassService, nil))
+	up := deployed(true)
+	both := services(service(multiclusterService), service(clusterpassService))
 	one := func(change func(*apiregistrationv1.APIService)) map[string]*apiregistrationv1.APIService {
-		return services(service(multiclusterService, change), service(clusterpassService, nil))
+		return services(service(multiclusterService, change), service(clusterpassService))
 	}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		services map[string]*apiregistrationv1.APIService
 		mode     string
-		objects  []runtime.Object
+		objects  objects
 		want     verdict
 	}{
-		"both lead to a ready server":    {both, "", []runtime.Object{lead, endpoints(true, false)}, verdict{verdict: OK, message: "1 of 2 endpoints are ready"}},
-		"neither is there":               {nil, hub.InventoryServed, nil, verdict{Fail, "it is missing", "kubectl apply -k artifacts/deploy/overlays/"}},
-		"External takes one of them":     {services(service(clusterpassService, nil)), hub.InventoryExternal, []runtime.Object{lead, endpoints(true)}, verdict{verdict: OK}},
-		"no Service":                     {both, "", nil, verdict{Fail, "the APIServices lead to it", "kubectl apply -k"}},
-		"no endpoint is ready":           {both, "", []runtime.Object{lead, endpoints(false, false)}, verdict{Fail, "none of its 2 endpoints is ready", "logs deployment/clusterpass-apiserver"}},
-		"the hub has no endpoint for it": {one(unavailable("MissingEndpoints", "endpoints have no addresses")), "", []runtime.Object{lead, endpoints(true)}, verdict{Fail, "MissingEndpoints", "logs deployment"}},
+		"both lead to a ready server": {both, "", deployed(true, false), passes("1 of 2 endpoints are ready")},
+		"neither is there":            {nil, hub.InventoryServed, nil, fails("it is missing", "kubectl apply -k artifacts/deploy/overlays/")},
+		"External takes one of them":  {services(service(clusterpassService)), hub.InventoryExternal, up, passes("")},
+		"no Service":                  {both, "", nil, fails("the APIServices lead to it", "kubectl apply -k")},
+		"no endpoint is ready": {both, "", deployed(false, false),
+			fails("none of its 2 endpoints is ready", "logs deployment/clusterpass-apiserver")},
+		"the hub has no endpoint for it": {one(unavailable("MissingEndpoints", "endpoints have no addresses")), "", up,
+			fails("MissingEndpoints", "logs deployment")},
 		"the hub does not trust it": {
-			one(unavailable("FailedDiscoveryCheck", "tls: failed to verify certificate: x509: certificate signed by unknown authority")), "",
-			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "x509", "trust the server's CA"},
+			one(unavailable("FailedDiscoveryCheck", "tls: failed to verify certificate: x509: certificate signed by unknown authority")), "", up,
+			fails("x509", "trust the server's CA"),
 		},
-		"the hub can't reach it": {
-			one(unavailable("FailedDiscoveryCheck", "dial tcp 10.0.0.7:443: i/o timeout")), "",
-			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "i/o timeout", "NetworkPolicy"},
-		},
-		"the hub has not tried yet": {
-			one(func(s *apiregistrationv1.APIService) { s.Status.Conditions = nil }), "",
-			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "not tried it yet", "describe apiservice"},
-		},
+		"the hub can't reach it": {one(unavailable("FailedDiscoveryCheck", "dial tcp 10.0.0.7:443: i/o timeout")), "", up,
+			fails("i/o timeout", "NetworkPolicy")},
+		"the hub has not tried yet": {one(func(s *apiregistrationv1.APIService) { s.Status.Conditions = nil }), "", up,
+			fails("not tried it yet", "describe apiservice")},
 		"the label is left of the CRDs' own": {
-			one(func(s *apiregistrationv1.APIService) { s.Labels = map[string]string{hub.AutomanagedLabel: "true"} }), "",
-			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "kube-apiserver undoes every change", "kubectl delete apiservice " + multiclusterService},
+			one(func(s *apiregistrationv1.APIService) { s.Labels = map[string]string{hub.AutomanagedLabel: "true"} }), "", up,
+			fails("kube-apiserver undoes every change", "kubectl delete apiservice "+multiclusterService),
 		},
-		"it is the CRDs' and should be ours": {
-			one(func(s *apiregistrationv1.APIService) { s.Spec.Service = nil }), hub.InventoryServed,
-			[]runtime.Object{lead, endpoints(true)}, verdict{Fail, "it leads to no Service", "kubectl apply -k"},
-		},
-	}
-	for name, test := range tests {
+		"it is the CRDs' and should be ours": {one(local), hub.InventoryServed, up, fails("it leads to no Service", "kubectl apply -k")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{Kubernetes: fake.NewClientset(test.objects...)})
 			e.hub.apiServices.value, e.Inventory = test.services, test.mode
@@ -144,33 +169,39 @@ func TestAPIServices(t *testing.T) {
 }
 
 func TestCRDs(t *testing.T) {
-	local := service(multiclusterService, func(s *apiregistrationv1.APIService) { s.Spec.Service = nil })
-	tests := map[string]struct {
+	type list = []*apiregistrationv1.APIService
+	profiles, others := []string{profilesCRD}, []string{"serviceimports.multicluster.x-k8s.io"}
+	served, own, ofTheHub := service(multiclusterService), service(clusterpassService), service(multiclusterService, local)
+	for name, test := range map[string]struct {
 		crds     []string
 		unread   bool
-		services map[string]*apiregistrationv1.APIService
+		services list
 		mode     string
 		err      error
 		want     verdict
 	}{
-		"none, and clusterpass serves the group": {services: services(service(multiclusterService, nil)), want: verdict{verdict: OK}},
-		"one beside clusterpass": {
-			crds: []string{"serviceimports.multicluster.x-k8s.io"}, services: services(service(multiclusterService, nil)),
-			want: verdict{Fail, "not ready beside it", "kubectl delete crd serviceimports.multicluster.x-k8s.io"},
+		"none, and clusterpass serves the group": {services: list{served}, want: passes("")},
+		"one beside clusterpass": {crds: others, services: list{served},
+			want: fails("not ready beside it", "kubectl delete crd serviceimports.multicluster.x-k8s.io")},
+		"ClusterProfile's, and the hub serves the group":      {crds: profiles, services: list{ofTheHub, own}, want: passes("External")},
+		"ClusterProfile's, and the hub has no APIService yet": {crds: profiles, services: list{own}, want: passes("External")},
+		"ClusterProfile's, in a later version alone": {crds: profiles, unread: true, services: list{own},
+			want: fails("does not serve", "cluster-inventory-api")},
+		"others, and the hub serves the group": {crds: others, services: list{ofTheHub},
+			want: fails("it is missing", "cluster-inventory-api")},
+		"ClusterProfile's, and clusterpass is to serve the group": {crds: profiles, services: list{ofTheHub}, mode: hub.InventoryServed,
+			want: fails("serves as a whole", "kubectl delete crd")},
+		"ClusterProfile's, and clusterpass is not ready for some reason": {
+			crds: profiles, services: list{ofTheHub, service(clusterpassService, unavailable("MissingEndpoints", ""))},
+			want: warns("not available", "--inventory=External"),
 		},
-		"ClusterProfile's, and the hub serves the group":                 {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, nil)), want: verdict{verdict: OK, message: "External"}},
-		"ClusterProfile's, and the hub has no APIService yet":            {crds: []string{profilesCRD}, services: services(service(clusterpassService, nil)), want: verdict{verdict: OK, message: "External"}},
-		"ClusterProfile's, in a later version alone":                     {crds: []string{profilesCRD}, unread: true, services: services(service(clusterpassService, nil)), want: verdict{Fail, "does not serve", "cluster-inventory-api"}},
-		"others, and the hub serves the group":                           {crds: []string{"serviceimports.multicluster.x-k8s.io"}, services: services(local), want: verdict{Fail, "it is missing", "cluster-inventory-api"}},
-		"ClusterProfile's, and clusterpass is to serve the group":        {crds: []string{profilesCRD}, services: services(local), mode: hub.InventoryServed, want: verdict{Fail, "serves as a whole", "kubectl delete crd"}},
-		"ClusterProfile's, and clusterpass is not ready for some reason": {crds: []string{profilesCRD}, services: services(local, service(clusterpassService, unavailable("MissingEndpoints", ""))), want: verdict{Warn, "not available", "--inventory=External"}},
-		"they may not be listed":                                         {err: apierrors.NewForbidden(apiextensionsv1.Resource("customresourcedefinitions"), "", errors.New("no")), want: verdict{verdict: Skip, message: "you may not read this"}},
-		"the hub does not answer":                                        {err: context.DeadlineExceeded, want: verdict{verdict: Fail, message: "does not answer"}},
-	}
-	for name, test := range tests {
+		"they may not be listed":  {err: forbidden("customresourcedefinitions"), want: skips("you may not read this")},
+		"the hub does not answer": {err: context.DeadlineExceeded, want: fails("does not answer", "")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(nil)
-			e.hub.apiServices.value, e.hub.crds, e.Inventory = test.services, observed[clashes]{clashes{test.crds, test.unread}, test.err}, test.mode
+			e.hub.apiServices.value, e.Inventory = services(test.services...), test.mode
+			e.hub.crds = observed[clashes]{clashes{test.crds, test.unread}, test.err}
 			test.want.expect(t, examine(t, checkCRDs, e))
 		})
 	}
@@ -182,42 +213,42 @@ func TestLeases(t *testing.T) {
 			HolderIdentity: ptr.To(holder), LeaseDurationSeconds: ptr.To[int32](15), RenewTime: &metav1.MicroTime{Time: testTime.Add(-age)},
 		}}
 	}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		lease *coordinationv1.Lease
 		want  verdict
 	}{
-		"held and renewed":            {lease("a", 2*time.Second), verdict{verdict: OK, message: "held by a, renewed 2s ago"}},
-		"renewed by a clock ahead":    {lease("a", -2*time.Second), verdict{verdict: OK, message: "renewed 0s ago"}},
-		"a successor may be about to": {lease("a", 20*time.Second), verdict{verdict: OK}},
-		"held by one that is gone":    {lease("a", time.Minute), verdict{Fail, "a has not renewed it since 2026-05-01T11:59:00Z", "logs deployment/clusterpass-controller-manager"}},
-		"given up":                    {lease("", time.Second), verdict{Fail, "it has no holder", "logs deployment"}},
-		"never held":                  {&coordinationv1.Lease{}, verdict{verdict: Fail, message: "it has no holder"}},
-	}
-	for name, test := range tests {
+		"held and renewed":            {lease("a", 2*time.Second), passes("held by a, renewed 2s ago")},
+		"renewed by a clock ahead":    {lease("a", -2*time.Second), passes("renewed 0s ago")},
+		"a successor may be about to": {lease("a", 20*time.Second), passes("")},
+		"held by one that is gone": {lease("a", time.Minute),
+			fails("a has not renewed it since 2026-05-01T11:59:00Z", "logs deployment/clusterpass-controller-manager")},
+		"given up":   {lease("", time.Second), fails("it has no holder", "logs deployment")},
+		"never held": {&coordinationv1.Lease{}, fails("it has no holder", "")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var f findings
 			f.lease("Lease", test.lease, testTime)
 			test.want.expect(t, f)
 		})
 	}
-	verdict{verdict: Fail, message: "there is none"}.expect(t, examine(t, checkManager, newExamination(&Clients{Kubernetes: fake.NewClientset()})))
+	e := newExamination(&Clients{Kubernetes: fake.NewClientset()})
+	fails("there is none", "").expect(t, examine(t, checkManager, e))
 }
 
 func TestCredentials(t *testing.T) {
 	const month = 30 * 24 * time.Hour
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		from, until time.Duration
 		want        verdict
 	}{
-		"good for long":             {-time.Hour, month, verdict{verdict: OK, message: "until 2026-05-31T12:00:00Z"}},
-		"short, and in its prime":   {-10 * time.Minute, 50 * time.Minute, verdict{verdict: OK}},
-		"not renewed at 80 %":       {-55 * time.Minute, 5 * time.Minute, verdict{Warn, "has not been renewed", "create secret generic"}},
-		"expired":                   {-2 * month, -time.Hour, verdict{Fail, "has expired at 2026-05-01T11:00:00Z", "create secret generic"}},
-		"good for who knows how":    {0, 0, verdict{verdict: OK, message: "does not say"}},
-		"of unknown age, and good":  {0, time.Minute, verdict{verdict: OK}},
-		"of unknown age, and ended": {0, -time.Minute, verdict{verdict: Fail}},
-	}
-	for name, test := range tests {
+		"good for long":             {-time.Hour, month, passes("until 2026-05-31T12:00:00Z")},
+		"short, and in its prime":   {-10 * time.Minute, 50 * time.Minute, passes("")},
+		"not renewed at 80 %":       {-55 * time.Minute, 5 * time.Minute, warns("has not been renewed", "create secret generic")},
+		"expired":                   {-2 * month, -time.Hour, fails("has expired at 2026-05-01T11:00:00Z", "create secret generic")},
+		"good for who knows how":    {0, 0, passes("does not say")},
+		"of unknown age, and good":  {0, time.Minute, passes("")},
+		"of unknown age, and ended": {0, -time.Minute, fails("", "")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var validity member.Validity
 			if test.from != 0 {
@@ -234,24 +265,23 @@ func TestCredentials(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	condition := func(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
-		return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(testTime)}
-	}
 	const healthy = inventoryv1alpha1.ClusterConditionControlPlaneHealthy
-	tests := map[string]struct {
+	ready := condition(healthy, "True", "Ready", "")
+	for name, test := range map[string]struct {
 		conditions []metav1.Condition
 		want       verdict
 	}{
-		"healthy":                 {[]metav1.Condition{condition(healthy, "True", "Ready", ""), condition("Joined", "True", "Joined", "")}, verdict{verdict: OK}},
-		"down":                    {[]metav1.Condition{condition(healthy, "False", "Timeout", "no answer in time")}, verdict{Fail, "ControlPlaneHealthy is False since 2026-05-01T12:00:00Z: Timeout: no answer in time", "kubectl -n default describe clusterprofile bravelion"}},
-		"nobody knows any more":   {[]metav1.Condition{condition(healthy, "Unknown", "Stale", "")}, verdict{verdict: Warn, message: "Unknown"}},
-		"nobody has said":         {nil, verdict{Warn, `its manager "clusterpass" has not set`, "logs deployment/clusterpass-controller-manager"}},
-		"healthy, and not joined": {[]metav1.Condition{condition(healthy, "True", "Ready", ""), condition("Joined", "False", "NoAccess", "")}, verdict{verdict: Fail, message: "Joined is False"}},
-	}
-	for name, test := range tests {
+		"healthy": {[]metav1.Condition{ready, condition("Joined", "True", "Joined", "")}, passes("")},
+		"down": {[]metav1.Condition{condition(healthy, "False", "Timeout", "no answer in time")},
+			fails("ControlPlaneHealthy is False since 2026-05-01T12:00:00Z: Timeout: no answer in time",
+				"kubectl -n default describe clusterprofile bravelion")},
+		"nobody knows any more":   {[]metav1.Condition{condition(healthy, "Unknown", "Stale", "")}, warns("Unknown", "")},
+		"nobody has said":         {nil, warns(`its manager "clusterpass" has not set`, "logs deployment/clusterpass-controller-manager")},
+		"healthy, and not joined": {[]metav1.Condition{ready, condition("Joined", "False", "NoAccess", "")}, fails("Joined is False", "")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(nil)
-			profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+			profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: named("default", "bravelion")}
 			profile.Spec.ClusterManager.Name, profile.Status.Conditions = "clusterpass", test.conditions
 			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profile}
 			test.want.expect(t, examine(t, checkHealth, e))
@@ -262,98 +292,91 @@ func TestHealth(t *testing.T) {
 func TestHealth_NoProfiles(t *testing.T) {
 	e := newExamination(nil)
 	e.hub.profiles.value.missing = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
-	verdict{verdict: Fail, message: "it does not exist"}.expect(t, examine(t, checkHealth, e))
+	fails("it does not exist", "").expect(t, examine(t, checkHealth, e))
 
 	e.hub.profiles.value = profiles{partial: "default"}
-	verdict{verdict: OK, message: "there is no ClusterProfile"}.expect(t, examine(t, checkHealth, e))
+	passes("there is no ClusterProfile").expect(t, examine(t, checkHealth, e))
 
-	e.hub.profiles.err = apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "", errors.New("no"))
-	verdict{verdict: Skip, message: "you may not read this"}.expect(t, examine(t, checkAccess, e))
+	e.hub.profiles.err = forbidden("clusterprofiles")
+	skips("you may not read this").expect(t, examine(t, checkAccess, e))
 }
 
 func TestCheckAccess_Plugin(t *testing.T) {
+	ca, _, err := certutil.GenerateSelfSignedCertKey("ca", nil, nil)
+	require.NoError(t, err)
 	e := newExamination(&Clients{Kubernetes: fake.NewClientset()})
 	e.Access = &configv1alpha1.AccessConfiguration{
 		Limits: member.DefaultConfig().Limits,
 		Providers: []configv1alpha1.AccessProvider{{Name: "plugin", Exec: &configv1alpha1.ExecProvider{
-			APIVersion: "client.authentication.k8s.io/v1", Command: "/plugin", Servers: []string{"https://*.fleet"}, CertificateAuthorityData: testCA(t),
-			Bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"fleet"}}},
+			APIVersion: "client.authentication.k8s.io/v1", Command: "/plugin", Servers: []string{"https://*.fleet"},
+			CertificateAuthorityData: ca, Bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"fleet"}}},
 		}}},
 	}
-	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
-	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "plugin", Cluster: clientcmdv1.Cluster{Server: "https://a.fleet"}}}
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: named("default", "bravelion")}
+	cluster := clientcmdv1.Cluster{Server: "https://a.fleet"}
+	profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "plugin", Cluster: cluster}}
 	e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profile}
-	verdict{Fail, "binds the ClusterProfile to no server https://a.fleet", "bindings): kubectl -n default edit clusterprofile bravelion --subresource=status"}.
-		expect(t, examine(t, checkAccess, e))
-}
-
-// testCA returns a CA in PEM.
-func testCA(t *testing.T) []byte {
-	t.Helper()
-	ca, _, err := certutil.GenerateSelfSignedCertKey("ca", nil, nil)
-	require.NoError(t, err)
-	return ca
+	fails("binds the ClusterProfile to no server https://a.fleet",
+		"bindings): kubectl -n default edit clusterprofile bravelion --subresource=status").expect(t, examine(t, checkAccess, e))
 }
 
 func TestGrants(t *testing.T) {
-	grant := func(name string, age time.Duration, change func(*clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
-		g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, CreationTimestamp: metav1.NewTime(testTime.Add(-age))}}
-		g.Spec.ClusterProfile = clusterpassv1alpha1.GrantedClusterProfile{Namespace: "default", Name: "bravelion"}
-		g.Status.MemberUID = "member-1"
-		change(g)
-		return g
-	}
-	ready := func(status metav1.ConditionStatus, since time.Duration) func(*clusterpassv1alpha1.AuthTokenGrant) {
-		return func(g *clusterpassv1alpha1.AuthTokenGrant) {
-			g.Status.Conditions = []metav1.Condition{{Type: clusterpassv1alpha1.GrantReady, Status: status, Reason: "Refused", Message: "it does not allow", LastTransitionTime: metav1.NewTime(testTime.Add(-since))}}
+	type grant = clusterpassv1alpha1.AuthTokenGrant
+	ago := func(age time.Duration) metav1.Time { return metav1.NewTime(testTime.Add(-age)) }
+	ready := func(status metav1.ConditionStatus, since time.Duration) func(*grant) {
+		return func(g *grant) {
+			g.Status.Conditions = []metav1.Condition{condition(clusterpassv1alpha1.GrantReady, status, "Refused", "it does not allow")}
+			g.Status.Conditions[0].LastTransitionTime = ago(since)
 		}
 	}
-	deleted := func(since time.Duration) func(*clusterpassv1alpha1.AuthTokenGrant) {
-		return func(g *clusterpassv1alpha1.AuthTokenGrant) {
-			g.DeletionTimestamp = ptr.To(metav1.NewTime(testTime.Add(-since)))
-			g.Finalizers = []string{clusterpassv1alpha1.GrantFinalizer}
-			g.Status.Conditions = []metav1.Condition{{Type: clusterpassv1alpha1.GrantRevoked, Status: metav1.ConditionFalse, Reason: "MemberFailed", Message: "it can't be reached"}}
+	deleted := func(since time.Duration) func(*grant) {
+		return func(g *grant) {
+			g.DeletionTimestamp, g.Finalizers = ptr.To(ago(since)), []string{clusterpassv1alpha1.GrantFinalizer}
+			g.Status.Conditions = []metav1.Condition{condition(clusterpassv1alpha1.GrantRevoked, "False", "MemberFailed", "it can't be reached")}
 		}
 	}
-	tests := map[string]struct {
-		grant *clusterpassv1alpha1.AuthTokenGrant
-		want  verdict
+	for name, test := range map[string]struct {
+		age    time.Duration
+		change func(*grant)
+		want   verdict
 	}{
-		"ready":                      {grant("a", time.Hour, ready("True", time.Hour)), verdict{verdict: OK, message: "none of 1 is stuck"}},
-		"not ready for a moment":     {grant("a", time.Hour, ready("False", time.Minute)), verdict{verdict: OK}},
-		"not ready for long":         {grant("a", time.Hour, ready("False", 20*time.Minute)), verdict{Warn, "Refused: it does not allow", "kubectl -n team delete authtokengrant a"}},
-		"nothing said since it came": {grant("a", time.Hour, func(*clusterpassv1alpha1.AuthTokenGrant) {}), verdict{verdict: Warn, message: "no reason is given"}},
-		"deleted lately":             {grant("a", time.Hour, deleted(time.Minute)), verdict{verdict: OK}},
-		"deleted and not revoked": {
-			grant("a", time.Hour, deleted(11*time.Minute)),
-			verdict{Fail, "is not revoked: MemberFailed: it can't be reached", "kubectl -n team annotate authtokengrant a clusterpass.dev/abandon-member=true"},
-		},
+		"ready":                  {time.Hour, ready("True", time.Hour), passes("none of 1 is stuck")},
+		"not ready for a moment": {time.Hour, ready("False", time.Minute), passes("")},
+		"not ready for long": {time.Hour, ready("False", 20*time.Minute),
+			warns("Refused: it does not allow", "kubectl -n team delete authtokengrant a")},
+		"nothing said since it came": {time.Hour, func(*grant) {}, warns("no reason is given", "")},
+		"deleted lately":             {time.Hour, deleted(time.Minute), passes("")},
+		"deleted and not revoked": {time.Hour, deleted(11 * time.Minute), fails("is not revoked: MemberFailed: it can't be reached",
+			"kubectl -n team annotate authtokengrant a clusterpass.dev/abandon-member=true")},
 		"ready, and nobody knows on which cluster": {
-			grant("a", time.Hour, func(g *clusterpassv1alpha1.AuthTokenGrant) { ready("True", time.Hour)(g); g.Status.MemberUID = "" }),
-			verdict{Warn, "1 of its grants do not say which cluster they are on", "kubectl clusterpass join bravelion --namespace=default --credential-only --member-context=CONTEXT"},
+			time.Hour, func(g *grant) { ready("True", time.Hour)(g); g.Status.MemberUID = "" },
+			warns("1 of its grants do not say which cluster they are on",
+				"kubectl clusterpass join bravelion --namespace=default --credential-only --member-context=CONTEXT"),
 		},
 		"ready a moment ago, and nobody knows yet on which cluster": {
-			grant("a", time.Minute, func(g *clusterpassv1alpha1.AuthTokenGrant) { ready("True", time.Minute)(g); g.Status.MemberUID = "" }),
-			verdict{verdict: OK},
+			time.Minute, func(g *grant) { ready("True", time.Minute)(g); g.Status.MemberUID = "" }, passes(""),
 		},
 		"ready on a cluster that was not joined, and nobody knows which": {
-			grant("a", time.Hour, func(g *clusterpassv1alpha1.AuthTokenGrant) {
+			time.Hour, func(g *grant) {
 				ready("True", time.Hour)(g)
 				g.Status.MemberUID, g.Spec.ClusterProfile.Name = "", "smartfish"
-			}),
-			verdict{Warn, "does not let clusterpass get its namespace kube-system", "kubectl --context=CONTEXT apply -k artifacts/deploy/member"},
+			},
+			warns("does not let clusterpass get its namespace kube-system", "kubectl --context=CONTEXT apply -k artifacts/deploy/member"),
 		},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
-			e := newExamination(&Clients{Clusterpass: clusterpassfake.NewClientset(test.grant)})
-			joined := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion"}}
+			g := &grant{ObjectMeta: named("team", "a")}
+			g.CreationTimestamp, g.Status.MemberUID = ago(test.age), "member-1"
+			g.Spec.ClusterProfile = clusterpassv1alpha1.GrantedClusterProfile{Namespace: "default", Name: "bravelion"}
+			test.change(g)
+			e := newExamination(&Clients{Clusterpass: clusterpassfake.NewClientset(g)})
+			joined := &inventoryv1alpha1.ClusterProfile{ObjectMeta: named("default", "bravelion")}
 			joined.Annotations = map[string]string{member.MemberUIDAnnotation: "member-1"}
 			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{joined}
 			test.want.expect(t, examine(t, checkGrants, e))
 
 			e.Clusters = []types.NamespacedName{{Namespace: "default", Name: "another"}}
-			verdict{verdict: OK, message: "none of 0 is stuck"}.expect(t, examine(t, checkGrants, e))
+			passes("none of 0 is stuck").expect(t, examine(t, checkGrants, e))
 		})
 	}
 }
@@ -364,7 +387,7 @@ func TestGrants_InOneNamespace(t *testing.T) {
 	client := clusterpassfake.NewClientset()
 	client.PrependReactor("list", "authtokengrants", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if action.GetNamespace() == metav1.NamespaceAll {
-			return true, nil, apierrors.NewForbidden(clusterpassv1alpha1.Resource("authtokengrants"), "", errors.New("no"))
+			return true, nil, forbidden("authtokengrants")
 		}
 		page := &clusterpassv1alpha1.AuthTokenGrantList{Items: make([]clusterpassv1alpha1.AuthTokenGrant, maxStuck)}
 		for i := range page.Items {
@@ -382,16 +405,15 @@ func TestGrants_InOneNamespace(t *testing.T) {
 }
 
 func TestClocks(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		ahead, took time.Duration
 		want        verdict
 	}{
-		"in step":                           {200 * time.Millisecond, 10 * time.Millisecond, verdict{verdict: OK, message: "agrees (± 500ms) with this machine's"}},
-		"in step as far as can be told":     {0, 20 * time.Second, verdict{verdict: OK, message: "agrees"}},
-		"ten seconds ahead":                 {10 * time.Second, 10 * time.Millisecond, verdict{Warn, "ahead of this machine's", "timedatectl"}},
-		"behind by more than tokens endure": {-2 * time.Minute, 10 * time.Millisecond, verdict{Fail, "behind this machine's", "timedatectl"}},
-	}
-	for name, test := range tests {
+		"in step":                           {200 * time.Millisecond, 10 * time.Millisecond, passes("agrees (± 500ms) with this machine's")},
+		"in step as far as can be told":     {0, 20 * time.Second, passes("agrees")},
+		"ten seconds ahead":                 {10 * time.Second, 10 * time.Millisecond, warns("ahead of this machine's", "timedatectl")},
+		"behind by more than tokens endure": {-2 * time.Minute, 10 * time.Millisecond, fails("behind this machine's", "timedatectl")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(nil)
 			// The hub answers half-way, by its clock.
@@ -410,27 +432,28 @@ func TestExamination_Now(t *testing.T) {
 }
 
 func TestOpenAPI(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		status int
 		body   string
 		err    error
 		want   verdict
 	}{
-		"it is whole":      {status: http.StatusOK, want: verdict{verdict: OK}},
-		"it is broken":     {status: http.StatusServiceUnavailable, body: "failed to build merge specs", want: verdict{Fail, "503 Service Unavailable, which stops kubectl apply, Helm and Argo CD: failed to build merge specs", "kubectl get --raw /openapi/v2"}},
-		"it is not for us": {status: http.StatusForbidden, want: verdict{verdict: Skip}},
-		"nobody is there":  {err: errors.New("connection refused"), want: verdict{verdict: Fail, message: "connection refused"}},
-	}
-	for name, test := range tests {
+		"it is whole": {status: http.StatusOK, want: passes("")},
+		"it is broken": {status: http.StatusServiceUnavailable, body: "failed to build merge specs",
+			want: fails("503 Service Unavailable, which stops kubectl apply, Helm and Argo CD: failed to build merge specs",
+				"kubectl get --raw /openapi/v2")},
+		"it is not for us": {status: http.StatusForbidden, want: skips("")},
+		"nobody is there":  {err: errors.New("connection refused"), want: fails("connection refused", "")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{Get: func(context.Context, string, string) (*http.Response, error) {
 				if test.err != nil {
 					return nil, test.err
 				}
-				return &http.Response{
-					StatusCode: test.status, Status: strings.Join([]string{map[int]string{503: "503", 403: "403", 200: "200"}[test.status], http.StatusText(test.status)}, " "),
-					Body: io.NopCloser(strings.NewReader(test.body)),
-				}, nil
+				answer := httptest.NewRecorder()
+				answer.WriteHeader(test.status)
+				_, _ = answer.WriteString(test.body)
+				return answer.Result(), nil
 			}})
 			test.want.expect(t, examine(t, checkOpenAPI, e))
 		})
@@ -439,18 +462,20 @@ func TestOpenAPI(t *testing.T) {
 
 // Nothing is minted unasked, and no token is made that could not be revoked.
 func TestCheckMint(t *testing.T) {
-	verdict{verdict: Skip, message: "--mint CLUSTER"}.expect(t, examine(t, checkMint, newExamination(nil)))
+	skips("--mint CLUSTER").expect(t, examine(t, checkMint, newExamination(nil)))
 
 	hub := fake.NewClientset()
 	hub.PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
-		assert.Equal(t, &authorizationv1.ResourceAttributes{Namespace: "default", Verb: "delete", Group: "clusterpass.dev", Resource: "authtokengrants"}, review.Spec.ResourceAttributes)
+		assert.Equal(t, &authorizationv1.ResourceAttributes{
+			Namespace: "default", Verb: "delete", Group: "clusterpass.dev", Resource: "authtokengrants",
+		}, review.Spec.ResourceAttributes)
 		return true, review, nil
 	})
 	client := clusterpassfake.NewClientset()
 	e := newExamination(&Clients{Kubernetes: hub, Clusterpass: client})
 	e.Mint = []types.NamespacedName{{Namespace: "default", Name: "bravelion"}}
 
-	verdict{verdict: Skip, message: "you lack delete on authtokengrants.clusterpass.dev in namespace default"}.expect(t, examine(t, checkMint, e))
+	skips("you lack delete on authtokengrants.clusterpass.dev in namespace default").expect(t, examine(t, checkMint, e))
 	require.Empty(t, client.Actions(), "it went on all the same")
 }

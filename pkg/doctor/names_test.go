@@ -28,19 +28,27 @@ func TestNames(t *testing.T) {
 	placements := group("clusterpass.dev/v1alpha1", "placements", "placement", "Placement", "pl")
 	ocm := group("cluster.open-cluster-management.io/v1beta1", "placements", "placement", "Placement")
 	requests := group("clusterpass.dev/v1alpha1", "authtokenrequests", "authtokenrequest", "AuthTokenRequest", "atr")
-	tests := map[string]struct {
-		discovered []*metav1.APIResourceList // in the order of the hub
+	type lists = []*metav1.APIResourceList
+	for name, test := range map[string]struct {
+		discovered lists // in the order of the hub
 		want       verdict
 	}{
-		"names of our own":                      {[]*metav1.APIResourceList{profiles, placements}, verdict{verdict: OK, message: "no other group"}},
-		"one name in both our groups":           {[]*metav1.APIResourceList{group("multicluster.x-k8s.io/v1alpha1", "authtokenrequests", "authtokenrequest", "AuthTokenRequest", "atr"), requests}, verdict{verdict: OK, message: "no other group"}},
-		"ours come first":                       {[]*metav1.APIResourceList{profiles, placements, ocm}, verdict{verdict: OK, message: "it shows clusterpass's placements.clusterpass.dev; only the full name shows placements.cluster.open-cluster-management.io"}},
-		"another's come first":                  {[]*metav1.APIResourceList{ocm, profiles, placements}, verdict{Warn, "it shows placements.cluster.open-cluster-management.io, which is not clusterpass's", "kubectl get placements.clusterpass.dev"}},
-		"another's short name comes first":      {[]*metav1.APIResourceList{group("example.com/v1", "checkpoints", "checkpoint", "Checkpoint", "cp"), profiles}, verdict{Warn, "it shows checkpoints.example.com", "kubectl get clusterprofiles.multicluster.x-k8s.io"}},
-		"a plural beats a short name of ours":   {[]*metav1.APIResourceList{profiles, group("example.com/v1", "cp", "cp", "Copy")}, verdict{Warn, "it shows cp.example.com", "kubectl get clusterprofiles.multicluster.x-k8s.io"}},
-		"the server's kinds are not discovered": {[]*metav1.APIResourceList{ocm}, verdict{verdict: Skip, message: "see apiservices"}},
-	}
-	for name, test := range tests {
+		"names of our own": {lists{profiles, placements}, passes("no other group")},
+		"one name in both our groups": {
+			lists{group("multicluster.x-k8s.io/v1alpha1", "authtokenrequests", "authtokenrequest", "AuthTokenRequest", "atr"), requests},
+			passes("no other group"),
+		},
+		"ours come first": {lists{profiles, placements, ocm}, passes("it shows clusterpass's placements.clusterpass.dev; " +
+			"only the full name shows placements.cluster.open-cluster-management.io")},
+		"another's come first": {lists{ocm, profiles, placements},
+			warns("it shows placements.cluster.open-cluster-management.io, which is not clusterpass's",
+				"kubectl get placements.clusterpass.dev")},
+		"another's short name comes first": {lists{group("example.com/v1", "checkpoints", "checkpoint", "Checkpoint", "cp"), profiles},
+			warns("it shows checkpoints.example.com", "kubectl get clusterprofiles.multicluster.x-k8s.io")},
+		"a plural beats a short name of ours": {lists{profiles, group("example.com/v1", "cp", "cp", "Copy")},
+			warns("it shows cp.example.com", "kubectl get clusterprofiles.multicluster.x-k8s.io")},
+		"the server's kinds are not discovered": {lists{ocm}, skips("see apiservices")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			test.want.expect(t, examine(t, checkNames, newExamination(&Clients{Kubernetes: discovering(t, test.discovered)})))
 		})

@@ -5,13 +5,11 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -59,20 +57,21 @@ func TestCheckServerRBAC(t *testing.T) {
 
 	require.Len(t, found, 1)
 	assert.Equal(t, Fail, found[0].Verdict)
-	assert.Equal(t, `it lacks list on mutatingadmissionpolicies of admissionregistration.k8s.io, in all namespaces; without it, every write is answered with "not yet ready to handle request"`, found[0].Message)
+	assert.Equal(t, "it lacks list on mutatingadmissionpolicies of admissionregistration.k8s.io, in all namespaces; "+
+		`without it, every write is answered with "not yet ready to handle request"`, found[0].Message)
 	assert.Contains(t, found[0].Mend, "kubectl apply -k artifacts/deploy/rbac")
 	for _, spec := range asked {
 		assert.Equal(t, DefaultServerUser, spec.User)
-		assert.ElementsMatch(t, []string{"system:serviceaccounts", "system:serviceaccounts:clusterpass-system", "system:authenticated"}, spec.Groups)
+		assert.ElementsMatch(t, []string{
+			"system:serviceaccounts", "system:serviceaccounts:clusterpass-system", "system:authenticated",
+		}, spec.Groups)
 		assert.NotEqual(t, "clusterprofiles", spec.ResourceAttributes.Resource, "it is asked for what --inventory=External takes")
 	}
 }
 
 func TestCheckManagerRBAC_Forbidden(t *testing.T) {
 	client := fake.NewClientset()
-	client.PrependReactor("create", "subjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, apierrors.NewForbidden(authorizationv1.Resource("subjectaccessreviews"), "", errors.New("no"))
-	})
+	refuse(&client.Fake, "create", "subjectaccessreviews", forbidden("subjectaccessreviews"))
 	assert.Equal(t, Skip, Worst(examine(t, checkManagerRBAC, newExamination(&Clients{Kubernetes: client}))))
 }
 

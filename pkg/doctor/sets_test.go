@@ -20,17 +20,19 @@ import (
 	"clusterpass.dev/pkg/hub"
 )
 
-func newSet(name, author string, age time.Duration, change func(set *clusterpassv1alpha1.ClusterCredentialSet)) *clusterpassv1alpha1.ClusterCredentialSet {
+type credentialSet = clusterpassv1alpha1.ClusterCredentialSet
+
+func newSet(name, author string, age time.Duration, changes ...func(*credentialSet)) *credentialSet {
 	since := metav1.NewTime(testTime.Add(-age))
-	set := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name}}
+	set := &credentialSet{ObjectMeta: named("team", name)}
 	set.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: author}, Since: &since}
-	if change != nil {
+	for _, change := range changes {
 		change(set)
 	}
 	return set
 }
 
-func examineSets(t *testing.T, mode string, onHub []runtime.Object, sets ...runtime.Object) findings {
+func examineSets(t *testing.T, mode string, onHub objects, sets ...runtime.Object) findings {
 	t.Helper()
 	e := newExamination(&Clients{Kubernetes: fake.NewClientset(onHub...), Clusterpass: clusterpassfake.NewClientset(sets...)})
 	e.Inventory = mode
@@ -38,48 +40,53 @@ func examineSets(t *testing.T, mode string, onHub []runtime.Object, sets ...runt
 }
 
 func TestCheckSets(t *testing.T) {
-	byDecisions := func(writers ...string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
-		return func(set *clusterpassv1alpha1.ClusterCredentialSet) {
+	const served, external = hub.InventoryServed, hub.InventoryExternal
+	byDecisions := func(writers ...string) func(*credentialSet) {
+		return func(set *credentialSet) {
 			set.Spec.Clusters = clusterpassv1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: writers}
 		}
 	}
-	condition := func(of string, status metav1.ConditionStatus, reason string) func(set *clusterpassv1alpha1.ClusterCredentialSet) {
-		return func(set *clusterpassv1alpha1.ClusterCredentialSet) {
-			set.Status.Conditions = []metav1.Condition{{Type: of, Status: status, Reason: reason, Message: "the message"}}
+	that := func(of string, status metav1.ConditionStatus, reason string) func(*credentialSet) {
+		return func(set *credentialSet) {
+			set.Status.Conditions = []metav1.Condition{condition(of, status, reason, "the message")}
 		}
 	}
-	policy := []runtime.Object{
-		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: writersPolicy}},
-		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: writersPolicy}},
+	policy := objects{
+		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: named("", writersPolicy)},
+		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: named("", writersPolicy)},
 	}
 	for name, test := range map[string]struct {
-		change func(set *clusterpassv1alpha1.ClusterCredentialSet)
+		change func(*credentialSet)
 		mode   string
-		onHub  []runtime.Object
+		onHub  objects
 		want   verdict
 	}{
-		"a set is listed with its author, and since when": {nil, hub.InventoryServed, nil, verdict{OK, `its author has been "kim" for 40d`, ""}},
-		"one of system:masters is found": {func(set *clusterpassv1alpha1.ClusterCredentialSet) {
-			set.Spec.Author.Groups = []string{"system:masters"}
-		}, hub.InventoryServed, nil, verdict{Warn, `its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation="}},
-		"one that goes by anybody's decisions is found":  {byDecisions(), hub.InventoryServed, nil, verdict{Warn, "any user who may write PlacementDecisions", "--patch='{\"spec\":{\"clusters\":{\"decisionWriters\":["}},
-		"one whose author's time ends is found":          {condition("AuthorExpiring", "True", "ExpiresSoon"), hub.InventoryServed, nil, verdict{Warn, "ExpiresSoon: the message", ""}},
-		"one whose author may not see clusters is found": {condition("Ready", "True", "AuthorForbidden"), hub.InventoryServed, nil, verdict{Warn, "AuthorForbidden: the message", ""}},
-		"one that may not select so many is found":       {condition("Ready", "True", "TooManyClusters"), hub.InventoryServed, nil, verdict{Warn, "TooManyClusters: the message", ""}},
-		"one that is not ready is found":                 {condition("Ready", "False", "NotIssued"), hub.InventoryServed, nil, verdict{Warn, "NotIssued: the message", ""}},
-		"one that is ready is listed":                    {condition("Ready", "True", "Ready"), hub.InventoryServed, nil, verdict{OK, `its author has been "kim"`, ""}},
-		"with External the policy has to be there":       {byDecisions("controller"), hub.InventoryExternal, nil, verdict{Fail, "users who may write PlacementDecisions may name any writer", "decision-writers.yaml"}},
-		"and its binding":                                {byDecisions("controller"), hub.InventoryExternal, policy[:1], verdict{Fail, "or its binding is", ""}},
-		"which is enough":                                {byDecisions("controller"), hub.InventoryExternal, policy, verdict{OK, "cannot name another writer", ""}},
-		"where no set goes by decisions it need not be":  {nil, hub.InventoryExternal, nil, verdict{OK, `its author has been "kim"`, ""}},
+		"a set is listed with its author, and since when": {func(*credentialSet) {}, served, nil, passes(`its author has been "kim" for 40d`)},
+		"one of system:masters is found": {func(set *credentialSet) { set.Spec.Author.Groups = []string{"system:masters"} }, served, nil,
+			warns(`its author "kim" is in system:masters`, "kubectl clusterpass renew-author gpu -n team --generation=")},
+		"one that goes by anybody's decisions is found": {byDecisions(), served, nil,
+			warns("any user who may write PlacementDecisions", `--patch='{"spec":{"clusters":{"decisionWriters":[`)},
+		"one whose author's time ends is found": {that("AuthorExpiring", "True", "ExpiresSoon"), served, nil,
+			warns("ExpiresSoon: the message", "")},
+		"one whose author may not see clusters is found": {that("Ready", "True", "AuthorForbidden"), served, nil,
+			warns("AuthorForbidden: the message", "")},
+		"one that may not select so many is found": {that("Ready", "True", "TooManyClusters"), served, nil,
+			warns("TooManyClusters: the message", "")},
+		"one that is not ready is found": {that("Ready", "False", "NotIssued"), served, nil, warns("NotIssued: the message", "")},
+		"one that is ready is listed":    {that("Ready", "True", "Ready"), served, nil, passes(`its author has been "kim"`)},
+		"with External the policy has to be there": {byDecisions("controller"), external, nil,
+			fails("users who may write PlacementDecisions may name any writer", "decision-writers.yaml")},
+		"and its binding": {byDecisions("controller"), external, policy[:1], fails("or its binding is", "")},
+		"which is enough": {byDecisions("controller"), external, policy, passes("cannot name another writer")},
+		"where no set goes by decisions it need not be": {func(*credentialSet) {}, external, nil, passes(`its author has been "kim"`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.want.expect(t, examineSets(t, test.mode, test.onHub, newSet("gpu", "kim", 40*24*time.Hour, test.change)))
 		})
 	}
 	t.Run("sets are by author, those of one by age, and what is wrong comes first", func(t *testing.T) {
-		found := examineSets(t, hub.InventoryServed, nil, newSet("a", "kim", time.Hour, nil), newSet("b", "kim", 2*time.Hour, nil),
-			newSet("c", "alice", time.Minute, nil), newSet("d", "zoe", time.Hour, byDecisions()))
+		found := examineSets(t, hub.InventoryServed, nil, newSet("a", "kim", time.Hour), newSet("b", "kim", 2*time.Hour),
+			newSet("c", "alice", time.Minute), newSet("d", "zoe", time.Hour, byDecisions()))
 		var names []string
 		for _, f := range found {
 			names = append(names, f.About[len("ClusterCredentialSet team/"):])
@@ -87,9 +94,9 @@ func TestCheckSets(t *testing.T) {
 		assert.Equal(t, []string{"d", "c", "b", "a"}, names)
 	})
 	t.Run("not all of many are listed", func(t *testing.T) {
-		var many []runtime.Object
+		var many objects
 		for i := range maxSets + 3 {
-			many = append(many, newSet(fmt.Sprintf("set-%d", i), "kim", time.Hour, nil))
+			many = append(many, newSet(fmt.Sprintf("set-%d", i), "kim", time.Hour))
 		}
 		found := examineSets(t, hub.InventoryServed, nil, many...)
 		require.Len(t, found, maxSets+1)
