@@ -31,7 +31,8 @@ func signed(t *testing.T, issued, expiry time.Time) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte("a key for tests that is 32 bytes")}, nil)
 	require.NoError(t, err)
-	token, err := jwt.Signed(signer).Claims(jwt.Claims{IssuedAt: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(expiry)}).CompactSerialize()
+	claims := jwt.Claims{IssuedAt: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(expiry)}
+	token, err := jwt.Signed(signer).Claims(claims).CompactSerialize()
 	require.NoError(t, err)
 	return token
 }
@@ -86,19 +87,21 @@ func joinerOf(secrets ...runtime.Object) *joiner {
 }
 
 func TestJoiner_Secret(t *testing.T) {
+	type objects = []runtime.Object
 	plain, hashed := secretNames("a", "b-c")[0], secretNames("a", "b-c")[1]
 	for name, test := range map[string]struct {
-		there  []runtime.Object
+		there  objects
 		want   string
 		exists bool
 		err    string
 	}{
-		"the plain name where it is free":               {nil, plain, false, ""},
-		"the one that is there":                         {[]runtime.Object{secretOf(plain, "a/b-c")}, plain, true, ""},
-		"a hash where another has the plain name":       {[]runtime.Object{secretOf(plain, "a-b/c")}, hashed, false, ""},
-		"the one that is there by a hash":               {[]runtime.Object{secretOf(plain, "a-b/c"), secretOf(hashed, "a/b-c")}, hashed, true, ""},
-		"also when the other has gone":                  {[]runtime.Object{secretOf(hashed, "a/b-c")}, hashed, true, ""},
-		"an error that names both where both are taken": {[]runtime.Object{secretOf(plain, "a-b/c"), secretOf(hashed, "other/x")}, "", false, `is not for ClusterProfile a/b-c but for "other/x"`},
+		"the plain name where it is free":         {nil, plain, false, ""},
+		"the one that is there":                   {objects{secretOf(plain, "a/b-c")}, plain, true, ""},
+		"a hash where another has the plain name": {objects{secretOf(plain, "a-b/c")}, hashed, false, ""},
+		"the one that is there by a hash":         {objects{secretOf(plain, "a-b/c"), secretOf(hashed, "a/b-c")}, hashed, true, ""},
+		"also when the other has gone":            {objects{secretOf(hashed, "a/b-c")}, hashed, true, ""},
+		"an error that names both where both are taken": {objects{secretOf(plain, "a-b/c"), secretOf(hashed, "other/x")}, "", false,
+			`is not for ClusterProfile a/b-c but for "other/x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := joinerOf(test.there...)

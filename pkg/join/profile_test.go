@@ -33,12 +33,12 @@ func TestParseTaint(t *testing.T) {
 func TestMergeTaints(t *testing.T) {
 	now := metav1.NewTime(time.Now().UTC())
 	earlier := metav1.NewTime(now.Add(-time.Hour))
+	type taints = []clusterpassv1alpha1.ClusterTaint
 	taint := func(key, value string, added metav1.Time) clusterpassv1alpha1.ClusterTaint {
 		return clusterpassv1alpha1.ClusterTaint{Key: key, Value: value, Effect: clusterpassv1alpha1.TaintEffectNoSelect, TimeAdded: added}
 	}
-	present := []clusterpassv1alpha1.ClusterTaint{taint("theirs", "", earlier), taint("same", "a", earlier), taint("changed", "a", earlier)}
-	wanted := []clusterpassv1alpha1.ClusterTaint{taint("same", "a", metav1.Time{}), taint("changed", "b", metav1.Time{}), taint("new", "", metav1.Time{})}
-	assert.Equal(t, []clusterpassv1alpha1.ClusterTaint{
-		taint("theirs", "", earlier), taint("same", "a", earlier), taint("changed", "b", now), taint("new", "", now),
-	}, mergeTaints(present, wanted, now))
+	present := taints{taint("theirs", "", earlier), taint("same", "a", earlier), taint("changed", "a", earlier)}
+	wanted := taints{taint("same", "a", metav1.Time{}), taint("changed", "b", metav1.Time{}), taint("new", "", metav1.Time{})}
+	assert.Equal(t, taints{taint("theirs", "", earlier), taint("same", "a", earlier), taint("changed", "b", now), taint("new", "", now)},
+		mergeTaints(present, wanted, now))
 }

@@ -66,6 +66,7 @@ func TestAllowed_WideOpen(t *testing.T) {
 	}))
 	withRules := rules(t, &Allowed{ClusterRoles: []string{"view"}, Namespaces: []string{"default"}, Rules: true})
 	for namespace, resource := range map[string]string{"": "clusterroles", "default": "roles"} {
-		assert.True(t, slices.ContainsFunc(withRules[namespace], func(r rbacv1.PolicyRule) bool { return reaches(&r, "escalate", resource) }), namespace)
+		escalates := func(r rbacv1.PolicyRule) bool { return reaches(&r, "escalate", resource) }
+		assert.True(t, slices.ContainsFunc(withRules[namespace], escalates), namespace)
 	}
 }
