@@ -38,9 +38,14 @@ func namespace(name, set string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{scheduling.ClusterSetLabel: set}}}
 }
 
-// hub returns one with a Placement of namespace team and namespaces, whose user may not list the
-// ClusterProfiles of some.
-func hub(placement *v1alpha1.Placement, namespaces []runtime.Object, hidden []string, profiles ...runtime.Object) *Hub {
+type objects = []runtime.Object
+
+// hub returns one with Placement team/gpu, for some cluster sets, and namespaces, whose user may not
+// list the ClusterProfiles of some.
+func hub(sets []string, namespaces objects, hidden []string, profiles ...runtime.Object) *Hub {
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}}
+	placement.Spec.ClusterSets = sets
+	placement.Spec.Author = &v1alpha1.Author{Requester: v1alpha1.Requester{Username: author}}
 	client := kubefake.NewClientset(namespaces...)
 	client.PrependReactor("create", "subjectaccessreviews", func(action ktesting.Action) (bool, runtime.Object, error) {
 		review, ok := action.(ktesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview)
@@ -66,44 +71,37 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 	leaving := namespace("elsewhere", "production")
 	leaving.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 	leaving.Finalizers = []string{"example.com/held"}
+	production := []string{"production"}
 	for name, test := range map[string]struct {
 		sets       []string
-		namespaces []runtime.Object
+		namespaces objects
 		hidden     []string
 		want       string
 	}{
 		"its own namespace is empty": {
-			want: "namespace team has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone",
-		},
-		"no namespace is in the sets": {
-			sets: []string{"production", "staging"}, namespaces: []runtime.Object{namespace("elsewhere", "test")},
-			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production or staging: none is in a cluster set of spec.clusterSets",
-		},
-		"the only one is being deleted": {
-			sets: []string{"production"}, namespaces: []runtime.Object{leaving},
-			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production: none is in a cluster set of spec.clusterSets",
-		},
+			want: "namespace team has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone"},
+		"no namespace is in the sets": {sets: []string{"production", "staging"}, namespaces: objects{namespace("elsewhere", "test")},
+			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production or staging: none is in a cluster set of spec.clusterSets"},
+		"the only one is being deleted": {sets: production, namespaces: objects{leaving},
+			want: "no namespace has the label multicluster.x-k8s.io/clusterset=production: none is in a cluster set of spec.clusterSets"},
 		"those of the sets are empty": {
-			sets: []string{"production"}, namespaces: []runtime.Object{namespace("north", "production"), namespace("south", "production")},
+			sets: production, namespaces: objects{namespace("north", "production"), namespace("south", "production")},
 			want: "no namespace in its cluster sets has a ClusterProfile: north, south",
 		},
 		"those of the sets are not the user's to list": {
-			sets: []string{"production"}, namespaces: []runtime.Object{namespace("elsewhere", "production")}, hidden: []string{"elsewhere"},
+			sets: production, namespaces: objects{namespace("elsewhere", "production")}, hidden: []string{"elsewhere"},
 			want: "you may not list the ClusterProfiles of the namespaces in its cluster sets: elsewhere",
 		},
-		"those of the sets are not the author's to list": {
-			sets: []string{"production"}, namespaces: []runtime.Object{namespace(refused, "production")},
-			want: "its author may not list the ClusterProfiles of the namespaces in its cluster sets: refused",
-		},
+		"those of the sets are not the author's to list": {sets: production, namespaces: objects{namespace(refused, "production")},
+			want: "its author may not list the ClusterProfiles of the namespaces in its cluster sets: refused"},
 		"some are empty and the user may not list others": {
-			sets:       []string{"production"},
-			namespaces: []runtime.Object{namespace("elsewhere", "production"), namespace("north", "production")}, hidden: []string{"elsewhere"},
-			want: "of the namespaces in its cluster sets, north have no ClusterProfile, and you may not list those of elsewhere",
+			sets: production, namespaces: objects{namespace("elsewhere", "production"), namespace("north", "production")},
+			hidden: []string{"elsewhere"},
+			want:   "of the namespaces in its cluster sets, north have no ClusterProfile, and you may not list those of elsewhere",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{ClusterSets: test.sets, Author: &v1alpha1.Author{Requester: v1alpha1.Requester{Username: author}}}}
-			answer, err := hub(placement, test.namespaces, test.hidden, elsewhere).Placement(t.Context(), "team", "gpu", time.Now())
+			answer, err := hub(test.sets, test.namespaces, test.hidden, elsewhere).Placement(t.Context(), "team", "gpu", time.Now())
 			require.NoError(t, err)
 			assert.Empty(t, answer.Explanations)
 			assert.Equal(t, test.want, answer.None)
@@ -112,17 +110,15 @@ func TestHub_PlacementWithoutCandidates(t *testing.T) {
 }
 
 func TestHub_PlacementWithCandidates(t *testing.T) {
-	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}, Spec: v1alpha1.PlacementSpec{
-		ClusterSets: []string{"production"}, Author: &v1alpha1.Author{Requester: v1alpha1.Requester{Username: author}},
-	}}
 	cluster := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "north", Name: "bravelion"}}
 	broken := cluster.DeepCopy()
 	broken.Name, broken.Annotations = "broken", map[string]string{v1alpha1.AnnotationTaints: "{"}
-	var namespaces []runtime.Object
+	var namespaces objects
 	for _, name := range []string{"north", "elsewhere", refused, unreviewed} {
 		namespaces = append(namespaces, namespace(name, "production"))
 	}
-	answer, err := hub(placement, namespaces, []string{"elsewhere"}, cluster, broken).Placement(t.Context(), "team", "gpu", time.Now())
+	answer, err := hub([]string{"production"}, namespaces, []string{"elsewhere"}, cluster, broken).
+		Placement(t.Context(), "team", "gpu", time.Now())
 	require.NoError(t, err)
 	require.Len(t, answer.Explanations, 1)
 	assert.Empty(t, answer.None)
@@ -134,7 +130,9 @@ func TestHub_PlacementWithCandidates(t *testing.T) {
 }
 
 func TestControllerCondition(t *testing.T) {
-	refused := metav1.Condition{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: v1alpha1.PlacementReasonNoClusterSets, ObservedGeneration: 2}
+	refused := metav1.Condition{
+		Type: v1alpha1.PlacementSatisfied, Status: "False", Reason: v1alpha1.PlacementReasonNoClusterSets, ObservedGeneration: 2,
+	}
 	with := func(change func(*metav1.Condition)) *v1alpha1.Placement {
 		condition := refused
 		change(&condition)
@@ -145,6 +143,7 @@ func TestControllerCondition(t *testing.T) {
 	assert.Equal(t, &refused, controllerCondition(with(func(*metav1.Condition) {})))
 	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Status = metav1.ConditionTrue })), "all is well")
 	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.ObservedGeneration = 1 })), "it is about an older spec")
-	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Reason = v1alpha1.PlacementReasonNoClusterMatched })), "it sends the user here")
+	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Reason = v1alpha1.PlacementReasonNoClusterMatched })),
+		"it sends the user here")
 	assert.Nil(t, controllerCondition(with(func(c *metav1.Condition) { c.Type = v1alpha1.PlacementMisconfigured })))
 }
