@@ -31,7 +31,7 @@ func TestExportForm(t *testing.T) {
 
 // Differences are those that matter.
 func TestDiffers(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		change func(*unstructured.Unstructured)
 		want   []string
 	}{
@@ -50,7 +50,9 @@ func TestDiffers(t *testing.T) {
 			set(o, map[string]any{}, "status", "version")
 		}, nil},
 		"a fraction of a second, which a typed server does not keep": {func(o *unstructured.Unstructured) {
-			set(o, []any{map[string]any{"type": "Joined", "status": "True", "reason": "Joined", "message": "", "lastTransitionTime": "2026-01-02T04:04:05.25+01:00"}}, "status", "conditions")
+			joined := map[string]any{"type": "Joined", "status": "True", "reason": "Joined", "message": ""}
+			joined["lastTransitionTime"] = "2026-01-02T04:04:05.25+01:00"
+			set(o, []any{joined}, "status", "conditions")
 		}, nil},
 		"labels":      {func(o *unstructured.Unstructured) { o.SetLabels(nil) }, []string{"labels"}},
 		"annotations": {func(o *unstructured.Unstructured) { o.SetAnnotations(map[string]string{"a": "b"}) }, []string{"annotations"}},
@@ -67,8 +69,7 @@ func TestDiffers(t *testing.T) {
 				"extensions": []any{map[string]any{"name": "client.authentication.k8s.io/exec", "extension": map[string]any{"z": int64(1)}}},
 			}}}, "status", "accessProviders")
 		}, []string{"status"}},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			changed := object(t, stored)
 			test.change(changed)

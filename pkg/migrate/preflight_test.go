@@ -41,6 +41,8 @@ import (
 // testService is where the server of these tests is.
 var testService = ServiceReference{Namespace: "clusterpass-system", Name: "clusterpass-apiserver", Port: 443}
 
+type objects = []runtime.Object
+
 // fakeHub is a hub that allows everything and on which clusterpass is deployed, with what is given
 // besides.
 type fakeHub struct {
@@ -51,11 +53,13 @@ type fakeHub struct {
 
 func newFakeHub(t *testing.T, objects ...runtime.Object) *fakeHub {
 	t.Helper()
-	var kube, crds, apiServices, inventoryObjects []runtime.Object
+	var kube, crds, apiServices, owners, inventoryObjects []runtime.Object
 	for _, o := range objects {
 		switch o := o.(type) {
 		case *apiregistrationv1.APIService:
 			apiServices = append(apiServices, o)
+		case *metav1.PartialObjectMetadata:
+			owners = append(owners, o)
 		case *unstructured.Unstructured:
 			inventoryObjects = append(inventoryObjects, o)
 		case *corev1.Secret, *corev1.Namespace, *corev1.Service, *appsv1.Deployment:
@@ -83,7 +87,7 @@ func newFakeHub(t *testing.T, objects ...runtime.Object) *fakeHub {
 		Objects: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 			kinds[0].gvr(): "ClusterProfileList", kinds[1].gvr(): "PlacementDecisionList",
 		}, inventoryObjects...),
-		Metadata: metadatafake.NewSimpleMetadataClient(metadataScheme),
+		Metadata: metadatafake.NewSimpleMetadataClient(metadataScheme, owners...),
 		Mapper:   mapper,
 	}
 	return h
@@ -147,58 +151,42 @@ func TestPreflight(t *testing.T) {
 	later := both.DeepCopy()
 	later.Spec.Versions[0].Served = false
 	// deployed is a hub that has ClusterProfiles, and all of clusterpass.
-	deployed := func(more ...runtime.Object) []runtime.Object {
-		return append([]runtime.Object{profileCRD(), ours, deployment("--secure-port=8443")}, more...)
+	deployed := func(more ...runtime.Object) objects {
+		return append(objects{profileCRD(), ours, deployment("--secure-port=8443")}, more...)
 	}
 	type texts = []string
 	finalizersAndOwner := texts{"finalizers", "ConfigMap owner"}
 
-	tests := map[string]struct {
-		objects            []runtime.Object
+	for name, test := range map[string]struct {
+		objects            objects
 		blockers, warnings texts
 	}{
 		"nothing is in the way": {deployed(registration(inventory, "", nil)), nil, nil},
-		"nothing to move": {
-			[]runtime.Object{ours, deployment()}, texts{"the hub has no CustomResourceDefinition that could be moved"}, nil,
-		},
-		"an APIService that hides the objects": {
-			deployed(registration(inventory, testService.Name, ca)), texts{"kubectl delete apiservice v1alpha1.multicluster.x-k8s.io"}, nil,
-		},
-		"an APIService of somebody else": {
-			deployed(registration(inventory, "elsewhere", ca)),
-			texts{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"}, nil,
-		},
-		"a server in the other mode": {
-			[]runtime.Object{profileCRD(), ours, deployment("--inventory=External")}, texts{"runs with --inventory=External"}, nil,
-		},
-		"no CA anywhere": {
-			[]runtime.Object{profileCRD(), deployment()},
-			texts{"no CA for clusterpass-apiserver: secrets \"clusterpass-apiserver-cert\" not found. Give it with --ca-file"},
-			texts{"there is no APIService v1alpha1.clusterpass.dev"},
-		},
-		"a field that would be lost, and an object that is going": {
-			deployed(unknown), texts{`unknown field "status.flavour"`}, finalizersAndOwner,
-		},
-		"an object that is larger than ours may be": {
-			deployed(large), texts{"ClusterProfile default/bravelion is larger than clusterpass takes. " +
-				"Shorten it: status.properties: Too many: 1001: must have at most 1000 items"}, finalizersAndOwner,
-		},
+		"nothing to move":       {objects{ours, deployment()}, texts{"the hub has no CustomResourceDefinition that could be moved"}, nil},
+		"an APIService that hides the objects": {deployed(registration(inventory, testService.Name, ca)),
+			texts{"kubectl delete apiservice v1alpha1.multicluster.x-k8s.io"}, nil},
+		"an APIService of somebody else": {deployed(registration(inventory, "elsewhere", ca)),
+			texts{"leads to Service clusterpass-system/elsewhere, which is not clusterpass's"}, nil},
+		"a server in the other mode": {objects{profileCRD(), ours, deployment("--inventory=External")},
+			texts{"runs with --inventory=External"}, nil},
+		"no CA anywhere": {objects{profileCRD(), deployment()},
+			texts{`no CA for clusterpass-apiserver: secrets "clusterpass-apiserver-cert" not found. Give it with --ca-file`},
+			texts{"there is no APIService v1alpha1.clusterpass.dev"}},
+		"a field that would be lost, and an object that is going": {deployed(unknown),
+			texts{`unknown field "status.flavour"`}, finalizersAndOwner},
+		"an object that is larger than ours may be": {deployed(large),
+			texts{"ClusterProfile default/bravelion is larger than clusterpass takes. " +
+				"Shorten it: status.properties: Too many: 1001: must have at most 1000 items"}, finalizersAndOwner},
 		"an object that is being deleted": {deployed(deleted), texts{"1 ClusterProfile being deleted: default/bravelion"}, finalizersAndOwner},
-		"an owner that is not there": {
-			deployed(unowned), nil,
-			texts{"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/bravelion (ConfigMap owner)"},
-		},
-		"another version of the definition": {
-			[]runtime.Object{both, ours, deployment()}, nil, texts{"also serves version v1beta1, which will be gone"},
-		},
-		"another version of the definition alone": {
-			[]runtime.Object{later, ours, deployment()},
+		"an owner that is not there": {deployed(unowned), nil,
+			texts{"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/bravelion (ConfigMap owner)"}},
+		"another version of the definition": {objects{both, ours, deployment()}, nil,
+			texts{"also serves version v1beta1, which will be gone"}},
+		"another version of the definition alone": {objects{later, ours, deployment()},
 			texts{"clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1, the version that moves"},
-			texts{"also serves version v1beta1, which will be gone"},
-		},
-		"no Deployment": {[]runtime.Object{profileCRD(), ours}, nil, texts{"there is no Deployment"}},
-	}
-	for name, test := range tests {
+			texts{"also serves version v1beta1, which will be gone"}},
+		"no Deployment": {objects{profileCRD(), ours}, nil, texts{"there is no Deployment"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			m := newFakeHub(t, test.objects...).migration(t)
 			found, err := m.preflight(t.Context())
@@ -229,8 +217,12 @@ func TestPreflight_FolderOfAnotherHub(t *testing.T) {
 
 func TestMigration_FindTarget(t *testing.T) {
 	first, second := newCA(t), newCA(t)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: "clusterpass-apiserver-cert"}, Data: map[string][]byte{caKey: second}}
-	injected := registration(v1alpha1.SchemeGroupVersion, testService.Name, first)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: testService.Namespace, Name: "clusterpass-apiserver-cert"},
+		Data:       map[string][]byte{caKey: second},
+	}
+	gv := v1alpha1.SchemeGroupVersion
+	injected := registration(gv, testService.Name, first)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver", "other": "annotation"}
 
 	for name, test := range map[string]struct {
@@ -239,15 +231,10 @@ func TestMigration_FindTarget(t *testing.T) {
 		annotations map[string]string
 		readsSecret bool
 	}{
-		"is that of our other APIService, with cert-manager's annotation, and no Secret is read": {
-			injected, first, map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}, false,
-		},
-		"is that of the Secret where the other APIService has none": {
-			registration(v1alpha1.SchemeGroupVersion, testService.Name, nil), second, nil, true,
-		},
-		"is that of the Secret where the other APIService leads elsewhere": {
-			registration(v1alpha1.SchemeGroupVersion, "elsewhere", first), second, nil, true,
-		},
+		"is that of our other APIService, with cert-manager's annotation, and no Secret is read": {injected, first,
+			map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}, false},
+		"is that of the Secret where the other APIService has none":        {registration(gv, testService.Name, nil), second, nil, true},
+		"is that of the Secret where the other APIService leads elsewhere": {registration(gv, "elsewhere", first), second, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newFakeHub(t, test.registered, secret)
@@ -266,18 +253,17 @@ func TestMigration_EnsureAPIService(t *testing.T) {
 	first, second := newCA(t), newCA(t)
 	injected := registration(inventory, testService.Name, second)
 	injected.Annotations = map[string]string{injectCA: "clusterpass-system/clusterpass-apiserver"}
-	tests := map[string]struct {
-		there  []runtime.Object
+	for name, test := range map[string]struct {
+		there  objects
 		verbs  []string
 		wantCA []byte
 	}{
 		"creates what is missing":                       {nil, []string{"get", "create"}, first},
-		"puts one in the place of kube-apiserver's own": {[]runtime.Object{registration(inventory, "", nil)}, []string{"get", "delete", "create"}, first},
-		"leaves alone what is right":                    {[]runtime.Object{registration(inventory, testService.Name, first)}, []string{"get"}, first},
-		"corrects the CA":                               {[]runtime.Object{registration(inventory, testService.Name, second)}, []string{"get", "update"}, first},
-		"leaves the CA to cert-manager":                 {[]runtime.Object{injected}, []string{"get"}, second},
-	}
-	for name, test := range tests {
+		"puts one in the place of kube-apiserver's own": {objects{registration(inventory, "", nil)}, []string{"get", "delete", "create"}, first},
+		"leaves alone what is right":                    {objects{registration(inventory, testService.Name, first)}, []string{"get"}, first},
+		"corrects the CA":                               {objects{registration(inventory, testService.Name, second)}, []string{"get", "update"}, first},
+		"leaves the CA to cert-manager":                 {objects{injected}, []string{"get"}, second},
+	} {
 		t.Run(name, func(t *testing.T) {
 			h := newFakeHub(t, test.there...)
 			m := h.migration(t)
