@@ -36,6 +36,7 @@ import (
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/test/answers"
 )
 
 // fakeMember answers as the API server of a member would; a test changes how.
@@ -113,10 +114,8 @@ const reviewsPath = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 // reviewed answers a review of our rights.
 func reviewed(allowed bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": {"allowed": %v}}`, allowed)
-	}
+	return answers.Send("application/json", fmt.Appendf(nil,
+		`{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": {"allowed": %v}}`, allowed))
 }
 
 func plain(code int, body string) http.HandlerFunc {
@@ -135,10 +134,8 @@ func nodes(labels ...map[string]string) http.HandlerFunc {
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i), Labels: l},
 		})
 	}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
-		_ = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(&list, w)
-	}
+	body := runtime.EncodeOrDie(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), &list)
+	return answers.Send(runtime.ContentTypeProtobuf, []byte(body))
 }
 
 func testProfile() *inventoryv1alpha1.ClusterProfile {
@@ -168,10 +165,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{member: newFakeMember(t), client: fake.NewSimpleClientset(), clock: testingclock.NewFakeClock(time.Now()), events: events.NewFakeRecorder(100)}
-	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: b.member})
-	require.NoError(t, err)
-	b.stored = testProfile()
+	b := &bench{member: newFakeMember(t), client: fake.NewSimpleClientset(), stored: testProfile()}
+	b.clock, b.events = testingclock.NewFakeClock(time.Now()), events.NewFakeRecorder(100)
 	b.client.PrependReactor("patch", "clusterprofiles", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		patch, ok := action.(clienttesting.PatchAction)
 		require.True(t, ok)
@@ -185,13 +180,21 @@ func newBench(t *testing.T) *bench {
 		b.writes++
 		return true, b.stored, nil
 	})
-	factory := inventoryinformers.NewSharedInformerFactory(b.client, 0)
-	b.Controller, err = New(Options{
-		Manager: "clusterpass", Client: b.client, Profiles: factory.Apis().V1alpha1().ClusterProfiles(), Members: pool, Recorder: b.events,
-		ProbePeriod: 15 * time.Second, FactsPeriod: 5 * time.Minute, WriteInterval: 30 * time.Second, Workers: 1, Clock: b.clock,
-	})
-	require.NoError(t, err)
+	b.Controller = newController(t, b.member, b.client, Options{Recorder: b.events, FactsPeriod: 5 * time.Minute, Clock: b.clock})
 	return b
+}
+
+// newController returns a controller that writes to a hub, and finds members by secrets.
+func newController(tb testing.TB, secrets member.Secrets, client *fake.Clientset, o Options) *Controller {
+	tb.Helper()
+	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: secrets})
+	require.NoError(tb, err)
+	o.Manager, o.Client, o.Members, o.Workers = "clusterpass", client, pool, 1
+	o.Profiles = inventoryinformers.NewSharedInformerFactory(client, 0).Apis().V1alpha1().ClusterProfiles()
+	o.ProbePeriod, o.WriteInterval = 15*time.Second, 30*time.Second
+	controller, err := New(o)
+	require.NoError(tb, err)
+	return controller
 }
 
 // probes has the member probed some times, a period apart, and returns the condition that is stored
@@ -209,21 +212,25 @@ func (b *bench) probes(ctx context.Context, times int) metav1.Condition {
 
 // A probe tells what is wrong.
 func TestController_Probe(t *testing.T) {
+	readyz := func(code int, body string) func(*bench) {
+		return func(b *bench) { b.member.answer("/readyz", plain(code, body)) }
+	}
 	for name, test := range map[string]struct {
 		change func(b *bench)
 		status metav1.ConditionStatus
 		reason string
 		words  string
 	}{
-		"nothing": {func(*bench) {}, metav1.ConditionTrue, ReasonReady, "ready"},
-		"two checks fail": {func(b *bench) {
-			b.member.answer("/readyz", plain(500, "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/x failed\nreadyz check failed"))
-		}, metav1.ConditionFalse, ReasonNotReady, "etcd, poststarthook/x"},
-		"our credential":       {func(b *bench) { b.member.answer("/readyz", plain(401, "Unauthorized")) }, metav1.ConditionFalse, ReasonUnauthorized, ""},
-		"our rights":           {func(b *bench) { b.member.answer("/readyz", plain(403, "no")) }, metav1.ConditionFalse, ReasonForbidden, ""},
-		"something else there": {func(b *bench) { b.member.answer("/readyz", plain(404, "no such page")) }, metav1.ConditionFalse, ReasonUnexpectedAnswer, ""},
-		"nothing listens":      {func(b *bench) { b.member.Close() }, metav1.ConditionFalse, ReasonConnectionRefused, "connection refused"},
-		"no way to it":         {func(b *bench) { b.stored.Status.AccessProviders = nil }, metav1.ConditionUnknown, ReasonNoAccess, "access provider"},
+		"nothing": {func(*bench) {}, "True", ReasonReady, "ready"},
+		"two checks fail": {
+			readyz(500, "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/x failed\nreadyz check failed"),
+			"False", ReasonNotReady, "etcd, poststarthook/x",
+		},
+		"our credential":       {readyz(401, "Unauthorized"), "False", ReasonUnauthorized, ""},
+		"our rights":           {readyz(403, "no"), "False", ReasonForbidden, ""},
+		"something else there": {readyz(404, "no such page"), "False", ReasonUnexpectedAnswer, ""},
+		"nothing listens":      {func(b *bench) { b.member.Close() }, "False", ReasonConnectionRefused, "connection refused"},
+		"no way to it":         {func(b *bench) { b.stored.Status.AccessProviders = nil }, "Unknown", ReasonNoAccess, "access provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -293,7 +300,8 @@ func TestController_Failures(t *testing.T) {
 
 	down := b.probes(t.Context(), 1)
 	assert.Equal(t, metav1.ConditionFalse, down.Status)
-	assert.True(t, down.LastTransitionTime.Time.Equal(began.Truncate(time.Second)), "the transition is the first failed probe: %s, not %s", began, down.LastTransitionTime)
+	assert.True(t, down.LastTransitionTime.Time.Equal(began.Truncate(time.Second)),
+		"the transition is the first failed probe: %s, not %s", began, down.LastTransitionTime)
 	b.member.answer("/readyz", plain(200, "ok"))
 	b.probes(t.Context(), 2)
 	assert.Equal(t, metav1.ConditionTrue, health(b.stored).Status)
@@ -353,9 +361,11 @@ func TestController_Properties(t *testing.T) {
 	b.stored.Status.Properties = []inventoryv1alpha1.Property{{Name: "somebody.example.com", Value: "else"}}
 	b.member.answer("/api/v1/nodes", nodes(
 		map[string]string{region: "eu", gpu: "L4", "other": "label"}, map[string]string{region: "eu", gpu: "H100"}))
-	b.member.answer(clusterPropertiesPath, plain(http.StatusOK, `{"items": [{"metadata": {"name": "cluster.clusterset.k8s.io"}, "spec": {"value": "prod-1"}}]}`))
+	b.member.answer(clusterPropertiesPath, plain(http.StatusOK,
+		`{"items": [{"metadata": {"name": "cluster.clusterset.k8s.io"}, "spec": {"value": "prod-1"}}]}`))
 	b.probes(t.Context(), 1)
-	assert.Equal(t, map[string]string{"somebody.example.com": "else", clusterSet: "prod-1", region: "eu", gpu: "H100,L4"}, propertiesOf(b.stored))
+	assert.Equal(t, map[string]string{"somebody.example.com": "else", clusterSet: "prod-1", region: "eu", gpu: "H100,L4"},
+		propertiesOf(b.stored))
 
 	b.member.answer("/api/v1/nodes", nodes(map[string]string{region: "eu", gpu: "L4"}))
 	b.member.answer(clusterPropertiesPath, plain(http.StatusOK, `{"items": []}`))

@@ -44,25 +44,27 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 func TestController_HostileMember(t *testing.T) {
 	const region = "topology.kubernetes.io/region"
 	megabyte := strings.Repeat("a", 1<<20)
+	ofNodes, ofProperties := map[string]string{region: "us"}, map[string]string{"from": "the member"}
 	for name, test := range map[string]struct {
 		path   string
 		answer http.HandlerFunc
 		want   map[string]string
 	}{
-		"a label of a megabyte":                {"/api/v1/nodes", nodes(map[string]string{region: megabyte}), map[string]string{"from": "the member"}},
-		"a label of a megabyte among others":   {"/api/v1/nodes", nodes(map[string]string{region: megabyte}, map[string]string{region: "eu"}), map[string]string{region: "eu", "from": "the member"}},
-		"nodes without end":                    {"/api/v1/nodes", endless, map[string]string{"from": "the member"}},
-		"nodes that are none":                  {"/api/v1/nodes", plain(200, `{"items": {"a": "b"}}`), map[string]string{"from": "the member"}},
-		"a property without end":               {clusterPropertiesPath, endless, map[string]string{region: "us"}},
-		"a property of a megabyte":             {clusterPropertiesPath, clusterPropertiesOf("a", 1, megabyte), map[string]string{region: "us"}},
-		"a property of more than 1,024 bytes":  {clusterPropertiesPath, clusterPropertiesOf("a", 1, strings.Repeat("a", 1025)), map[string]string{region: "us"}},
-		"a property with a name of 254 bytes":  {clusterPropertiesPath, clusterPropertiesOf(strings.Repeat("a", 253), 1, "b"), map[string]string{region: "us"}},
-		"a property without a value":           {clusterPropertiesPath, clusterPropertiesOf("a", 1, ""), map[string]string{region: "us"}},
-		"100,000 properties are not looked at": {clusterPropertiesPath, clusterPropertiesOf("a", 100_000, "b"), map[string]string{region: "us"}},
+		"a label of a megabyte": {"/api/v1/nodes", nodes(map[string]string{region: megabyte}), ofProperties},
+		"a label of a megabyte among others": {"/api/v1/nodes", nodes(map[string]string{region: megabyte}, map[string]string{region: "eu"}),
+			map[string]string{region: "eu", "from": "the member"}},
+		"nodes without end":                    {"/api/v1/nodes", endless, ofProperties},
+		"nodes that are none":                  {"/api/v1/nodes", plain(200, `{"items": {"a": "b"}}`), ofProperties},
+		"a property without end":               {clusterPropertiesPath, endless, ofNodes},
+		"a property of a megabyte":             {clusterPropertiesPath, clusterPropertiesOf("a", 1, megabyte), ofNodes},
+		"a property of more than 1,024 bytes":  {clusterPropertiesPath, clusterPropertiesOf("a", 1, strings.Repeat("a", 1025)), ofNodes},
+		"a property with a name of 254 bytes":  {clusterPropertiesPath, clusterPropertiesOf(strings.Repeat("a", 253), 1, "b"), ofNodes},
+		"a property without a value":           {clusterPropertiesPath, clusterPropertiesOf("a", 1, ""), ofNodes},
+		"100,000 properties are not looked at": {clusterPropertiesPath, clusterPropertiesOf("a", 100_000, "b"), ofNodes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.member.answer("/api/v1/nodes", nodes(map[string]string{region: "us"}))
+			b.member.answer("/api/v1/nodes", nodes(ofNodes))
 			b.member.answer(clusterPropertiesPath, plain(200, `{"items": [{"metadata": {"name": "from"}, "spec": {"value": "the member"}}]}`))
 			b.member.answer(test.path, test.answer)
 			assert.Equal(t, metav1.ConditionTrue, b.probes(t.Context(), 1).Status)

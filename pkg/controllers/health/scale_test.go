@@ -25,9 +25,6 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
-	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
-
-	"clusterpass.dev/pkg/member"
 )
 
 // manyMembers is one API server that stands for many members: each has a profile, a kubeconfig and
@@ -85,20 +82,12 @@ type hub struct {
 func newHub(tb testing.TB, m *manyMembers, count int) *hub {
 	tb.Helper()
 	h := &hub{}
-	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: m})
-	require.NoError(tb, err)
 	client := fake.NewSimpleClientset()
 	client.PrependReactor("patch", "clusterprofiles", func(clienttesting.Action) (bool, runtime.Object, error) {
 		h.writes.Add(1)
 		return true, &inventoryv1alpha1.ClusterProfile{}, nil
 	})
-	h.Controller, err = New(Options{
-		Manager: "clusterpass", Client: client,
-		Profiles: inventoryinformers.NewSharedInformerFactory(client, 0).Apis().V1alpha1().ClusterProfiles(),
-		Members:  pool, Recorder: &events.FakeRecorder{},
-		ProbePeriod: 15 * time.Second, FactsPeriod: time.Hour, WriteInterval: 30 * time.Second, Workers: 1, Clock: clock.RealClock{},
-	})
-	require.NoError(tb, err)
+	h.Controller = newController(tb, m, client, Options{Recorder: &events.FakeRecorder{}, FactsPeriod: time.Hour, Clock: clock.RealClock{}})
 	for i := range count {
 		profile := testProfile()
 		profile.Name, profile.UID = fmt.Sprintf("member-%d", i), types.UID(fmt.Sprintf("uid-%d", i))
