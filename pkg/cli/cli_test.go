@@ -70,19 +70,18 @@ func TestRevoke_Arguments(t *testing.T) {
 // TestRevoke_Output has the hub answer each read of a grant by the next of what it is by then;
 // afterwards the grant is gone.
 func TestRevoke_Output(t *testing.T) {
-	grantIn := func(annotations map[string]string) *clusterpassv1alpha1.AuthTokenGrant {
-		return &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1", Annotations: annotations}}
-	}
-	abandoned := map[string]string{clusterpassv1alpha1.AnnotationAbandonMember: "true"}
+	grant := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one", UID: "grant-1"}}
+	abandoned := grant.DeepCopy()
+	abandoned.Annotations = map[string]string{clusterpassv1alpha1.AnnotationAbandonMember: "true"}
 	const ended, letGo = "their tokens have ended\n", "were abandoned: their tokens may work until they expire\n"
 	for name, test := range map[string]struct {
 		found *clusterpassv1alpha1.AuthTokenGrant
 		later []*clusterpassv1alpha1.AuthTokenGrant
 		want  string
 	}{
-		"of a member that answers":          {grantIn(nil), nil, ended},
-		"of one that was given up before":   {grantIn(abandoned), nil, letGo},
-		"of one that is given up meanwhile": {grantIn(nil), []*clusterpassv1alpha1.AuthTokenGrant{grantIn(nil), grantIn(abandoned)}, letGo},
+		"of a member that answers":          {grant, nil, ended},
+		"of one that was given up before":   {abandoned, nil, letGo},
+		"of one that is given up meanwhile": {grant, []*clusterpassv1alpha1.AuthTokenGrant{grant, abandoned}, letGo},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := clusterpassfake.NewClientset()

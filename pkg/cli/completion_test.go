@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -41,12 +40,12 @@ func serveNames(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if r.URL.Query().Get("limit") != strconv.Itoa(completionLimit) || !strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+	onlyNames := strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList")
+	if r.URL.Query().Get("limit") != strconv.Itoa(completionLimit) || !onlyNames {
 		http.Error(w, "a shell needs names only, and not all at once", http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(&list)
+	answer(w, http.StatusOK, &list)
 }
 
 func metadataOf(names ...string) metav1.PartialObjectMetadataList {
@@ -57,22 +56,23 @@ func metadataOf(names ...string) metav1.PartialObjectMetadataList {
 	return list
 }
 
-// complete returns what a shell is given for the last of args.
-func complete(t *testing.T, server string, args ...string) []string {
+// complete returns what a shell is given for the last of args, by a hub that answers so.
+func complete(t *testing.T, hub http.HandlerFunc, args ...string) []string {
 	t.Helper()
+	server := httptest.NewServer(hub)
+	t.Cleanup(server.Close)
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	out := succeed(t, append([]string{"__complete", "--server=" + server, "--namespace=fleet"}, args...)...)
+	out := succeed(t, append([]string{"__complete", "--server=" + server.URL, "--namespace=fleet"}, args...)...)
 	words, _, _ := strings.Cut(out, ":") // then comes what the shell is to do
 	return strings.Fields(words)
 }
 
 func TestCompletion(t *testing.T) {
-	hub := httptest.NewServer(http.HandlerFunc(serveNames))
-	t.Cleanup(hub.Close)
 	members := filepath.Join(t.TempDir(), "members")
 	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{"m2": {}, "m1": {}}}, members))
 
-	both := []string{"bravelion", "smartfish"}
+	both, contexts := []string{"bravelion", "smartfish"}, []string{"m1", "m2"}
+	flag := "--member-kubeconfig=" + members
 	for name, test := range map[string]struct {
 		args, want []string
 	}{
@@ -91,24 +91,21 @@ func TestCompletion(t *testing.T) {
 		"unjoin takes one cluster":               {[]string{"unjoin", ""}, both},
 		"grants are those for one cluster":       {[]string{"grants", ""}, both},
 		"revoke selects by cluster":              {[]string{"revoke", "--cluster-profile", ""}, both},
-		"join names a context of the member":     {[]string{"join", "new", "--member-kubeconfig=" + members, "--member-context", ""}, []string{"m1", "m2"}},
-		"unjoin names a context of the member":   {[]string{"unjoin", "--member-kubeconfig=" + members, "--member-context", ""}, []string{"m1", "m2"}},
+		"join names a context of the member":     {[]string{"join", "new", flag, "--member-context", ""}, contexts},
+		"unjoin names a context of the member":   {[]string{"unjoin", flag, "--member-context", ""}, contexts},
 		"a hub that does not answer has nothing": {[]string{"--namespace=elsewhere", "doctor", ""}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, complete(t, hub.URL, test.args...))
+			assert.Equal(t, test.want, complete(t, serveNames, test.args...))
 		})
 	}
 }
 
 func TestCompletion_IsBounded(t *testing.T) {
-	hub := httptest.NewServer(http.HandlerFunc(serveNames))
-	t.Cleanup(hub.Close)
-	assert.Len(t, complete(t, hub.URL, "--namespace=crowd", "explain", "placement", ""), completionLimit)
+	assert.Len(t, complete(t, serveNames, "--namespace=crowd", "explain", "placement", ""), completionLimit)
 
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	t.Cleanup(silent.Close)
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	begin := time.Now()
-	assert.Empty(t, complete(t, silent.URL, "explain", "placement", ""))
+	assert.Empty(t, complete(t, silent, "explain", "placement", ""))
 	assert.Less(t, time.Since(begin), 10*completionTimeout, "a shell does not wait for ever")
 }

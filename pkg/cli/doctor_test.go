@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -27,10 +26,8 @@ func runDoctor(t *testing.T, status int, args ...string) (string, error) {
 		if r.URL.Path == "/version" || r.URL.Path == "/openapi/v2" {
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
 		reason := map[int]string{http.StatusForbidden: "Forbidden", http.StatusServiceUnavailable: "ServiceUnavailable"}[status]
-		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason})
+		answer(w, status, map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason})
 	}))
 	t.Cleanup(hub.Close)
 	t.Setenv("KUBECONFIG", t.TempDir()+"/none")

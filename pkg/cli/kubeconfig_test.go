@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,12 +18,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/credential"
 )
@@ -47,32 +44,17 @@ func newFakeHub(t *testing.T) *fakeHub {
 	h.kubeconfig = filepath.Join(h.dir, "config")
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, &authenticationv1.SelfSubjectReview{
+		answer(w, http.StatusCreated, &authenticationv1.SelfSubjectReview{
 			TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "SelfSubjectReview"},
 			Status:   authenticationv1.SelfSubjectReviewStatus{UserInfo: authenticationv1.UserInfo{Username: "Alice@example.com"}},
 		})
 	})
-	mux.HandleFunc("POST /apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokenrequests", func(w http.ResponseWriter, r *http.Request) {
-		var request v1alpha1.AuthTokenRequest
-		_ = json.NewDecoder(r.Body).Decode(&request)
-		request.Namespace = r.PathValue("namespace")
-		h.asked = append(h.asked, request)
-		expiration, refresh := metav1.NewTime(time.Now().Add(time.Hour)), metav1.NewTime(time.Now().Add(48*time.Minute))
-		request.Status = v1alpha1.AuthTokenRequestStatus{
-			Token: secretToken, ExpirationTimestamp: &expiration, RefreshAfter: &refresh, GrantName: "grant",
-			Cluster: &v1alpha1.Cluster{
-				Server:                   "https://" + request.Spec.TargetClusterProfile.Name + ".example.com:6443",
-				CertificateAuthorityData: h.authorities, TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com",
-			},
-		}
-		answer(w, &request)
-	})
+	mux.HandleFunc("POST /apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokenrequests", h.mint)
 	mux.HandleFunc("GET /apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokengrants", func(w http.ResponseWriter, _ *http.Request) {
-		status := apierrors.NewForbidden(clusterpassv1alpha1.Resource("authtokengrants"), "", errors.New(`User "alice" cannot list resource`)).Status()
-		status.APIVersion, status.Kind = "v1", "Status"
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusForbidden)
-		_ = json.NewEncoder(w).Encode(status)
+		answer(w, http.StatusForbidden, &metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: http.StatusForbidden,
+			Reason: metav1.StatusReasonForbidden, Message: `authtokengrants.clusterpass.dev is forbidden: User "alice" cannot list resource`,
+		})
 	})
 	h.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(h.Close)
@@ -82,9 +64,26 @@ func newFakeHub(t *testing.T) *fakeHub {
 	return h
 }
 
-func answer(w http.ResponseWriter, object any) {
+// mint gives a token.
+func (h *fakeHub) mint(w http.ResponseWriter, r *http.Request) {
+	var request v1alpha1.AuthTokenRequest
+	_ = json.NewDecoder(r.Body).Decode(&request)
+	request.Namespace = r.PathValue("namespace")
+	h.asked = append(h.asked, request)
+	expiration, refresh := metav1.NewTime(time.Now().Add(time.Hour)), metav1.NewTime(time.Now().Add(48*time.Minute))
+	request.Status = v1alpha1.AuthTokenRequestStatus{
+		Token: secretToken, ExpirationTimestamp: &expiration, RefreshAfter: &refresh, GrantName: "grant",
+		Cluster: &v1alpha1.Cluster{
+			Server:                   "https://" + request.Spec.TargetClusterProfile.Name + ".example.com:6443",
+			CertificateAuthorityData: h.authorities, TLSServerName: "kubernetes", ProxyURL: "http://proxy.example.com",
+		},
+	}
+	answer(w, http.StatusCreated, &request)
+}
+
+func answer(w http.ResponseWriter, code int, object any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusCreated)
+	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(object)
 }
 
@@ -108,6 +107,14 @@ func rewrite(t *testing.T, path string, change func(*clientcmdapi.Config)) {
 	config := merged(t, path)
 	change(config)
 	require.NoError(t, clientcmd.WriteToFile(*config, path))
+}
+
+// pluginUser returns a user of a kubeconfig who gets tokens by a command of ours.
+func pluginUser(args ...string) *clientcmdapi.AuthInfo {
+	return &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		Command: "/bin/kubectl-clusterpass", Args: args,
+		APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+	}}
 }
 
 // merged returns the kubeconfig file at path.
@@ -247,10 +254,7 @@ func TestKubeconfig_MergeForeignContext(t *testing.T) {
 		"a context without a user": func(c *clientcmdapi.Config) { c.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "hub"} },
 		"a cluster of that name of another hub": func(c *clientcmdapi.Config) {
 			c.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "other", AuthInfo: "other"}
-			c.AuthInfos["other"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
-				Command: "/bin/kubectl-clusterpass", APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
-				Args: []string{"get-token", "bravelion", "--namespace=fleet", "--hub-kubeconfig=/other", "--hub-context=hub"},
-			}}
+			c.AuthInfos["other"] = pluginUser("get-token", "bravelion", "--namespace=fleet", "--hub-kubeconfig=/other", "--hub-context=hub")
 		},
 		"a user that leads elsewhere": func(c *clientcmdapi.Config) {
 			c.AuthInfos["clusterpass:fleet/bravelion@hub"] = &clientcmdapi.AuthInfo{Token: "mine"}
@@ -289,10 +293,7 @@ func TestKubeconfig_UnpinnableFlags(t *testing.T) {
 func TestKubeconfig_ContextOfAMember(t *testing.T) {
 	hub := newFakeHub(t)
 	rewrite(t, hub.kubeconfig, func(c *clientcmdapi.Config) {
-		c.AuthInfos["bravelion"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
-			Command: "/bin/kubectl-clusterpass", Args: []string{"get-token", "bravelion", "--hub-kubeconfig=" + hub.kubeconfig},
-			APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
-		}}
+		c.AuthInfos["bravelion"] = pluginUser("get-token", "bravelion", "--hub-kubeconfig="+hub.kubeconfig)
 		c.Contexts["bravelion"] = &clientcmdapi.Context{Cluster: "hub", AuthInfo: "bravelion"}
 		c.CurrentContext = "bravelion"
 	})
@@ -468,9 +469,9 @@ func TestGrants_Forbidden(t *testing.T) {
 func TestCommands_ContextOfAMember(t *testing.T) {
 	hub := newFakeHub(t)
 	hub.Config.Handler = http.NotFoundHandler()
-	for _, args := range [][]string{{"grants"}, {"grants", "--output=json"}, {"revoke", "--all-in-namespace"}, {"explain", "placement", "gpu"}, {"token", "bravelion"}} {
-		_, _, err := execute(t, args...)
-		require.ErrorContains(t, err, "Is this cluster a hub of clusterpass? --context names another", "%v", args)
+	for _, command := range []string{"grants", "grants --output=json", "revoke --all-in-namespace", "explain placement gpu", "token bravelion"} {
+		_, _, err := execute(t, strings.Fields(command)...)
+		require.ErrorContains(t, err, "Is this cluster a hub of clusterpass? --context names another", command)
 	}
 }
 

@@ -118,7 +118,7 @@ func TestGrants_Output(t *testing.T) {
 				Namespace: "fleet", Name: name, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "clusterpass-apiserver"}},
 			}})
 		}
-		answer(w, list)
+		answer(w, http.StatusOK, list)
 	})
 	outputs{
 		"names":                {[]string{"-o", "name"}, "authtokengrant.clusterpass.dev/one\nauthtokengrant.clusterpass.dev/two\n"},
