@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes/fake"
@@ -43,7 +42,8 @@ func TestEvents_LongestNames(t *testing.T) {
 
 	names := map[string]bool{}
 	for _, last := range []string{"a", "b"} {
-		profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("c", 252) + last}}
+		profile := &inventoryv1alpha1.ClusterProfile{}
+		profile.Namespace, profile.Name = strings.Repeat("n", 63), strings.Repeat("c", 252)+last
 		recorder.Eventf(profile, nil, corev1.EventTypeNormal, "Tested", "Test", "tested")
 		event := <-stored
 		assert.Empty(t, validation.IsDNS1123Subdomain(event.Name))
