@@ -208,7 +208,8 @@ func TestKubeconfig_MergeAgain(t *testing.T) {
 	context := config.Contexts["bravelion"]
 	assert.Equal(t, "work", context.Namespace, "the user's choice")
 	assert.Equal(t, "https://bravelion.example.com:6443", config.Clusters[context.Cluster].Server)
-	assert.Subset(t, config.AuthInfos[context.AuthInfo].Exec.Args, []string{"--cluster-role=edit", "--service-account=robot", "--max-age=10m0s"})
+	assert.Subset(t, config.AuthInfos[context.AuthInfo].Exec.Args,
+		[]string{"--cluster-role=edit", "--service-account=robot", "--max-age=10m0s"})
 }
 
 func TestKubeconfig_MergeIntoSeveralFiles(t *testing.T) {
@@ -317,8 +318,9 @@ func TestRequest_Defaults(t *testing.T) {
 		roles             []v1alpha1.Role
 	}{
 		"view, for a ServiceAccount that is named for the user": {nil, "fleet", "fleet", view, nil},
-		"no ClusterRole where a Role is named":                  {[]string{"--role=work/reader"}, "fleet", "fleet", nil, []v1alpha1.Role{{Namespace: "work", Name: "reader"}}},
-		"the namespace of the flag":                             {[]string{"-n", "other", "--request-namespace=team"}, "team", "other", view, nil},
+		"no ClusterRole where a Role is named": {[]string{"--role=work/reader"}, "fleet", "fleet", nil,
+			[]v1alpha1.Role{{Namespace: "work", Name: "reader"}}},
+		"the namespace of the flag": {[]string{"-n", "other", "--request-namespace=team"}, "team", "other", view, nil},
 	} {
 		for _, command := range []string{"token", "get-token", "kubeconfig"} {
 			t.Run(command+": "+name, func(t *testing.T) {
@@ -469,7 +471,8 @@ func TestGrants_Forbidden(t *testing.T) {
 func TestCommands_ContextOfAMember(t *testing.T) {
 	hub := newFakeHub(t)
 	hub.Config.Handler = http.NotFoundHandler()
-	for _, command := range []string{"grants", "grants --output=json", "revoke --all-in-namespace", "explain placement gpu", "token bravelion"} {
+	for _, command := range []string{"grants", "grants --output=json", "revoke --all-in-namespace", "explain placement gpu",
+		"token bravelion"} {
 		_, _, err := execute(t, strings.Fields(command)...)
 		require.ErrorContains(t, err, "Is this cluster a hub of clusterpass? --context names another", command)
 	}

@@ -33,7 +33,8 @@ func TestMigrate_Hub(t *testing.T) {
 		t.Run(flag, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "migration")
 			t.Setenv("KUBECONFIG", filepath.Join(dir, "none"))
-			out, _, err := execute(t, "migrate", "--server="+server.URL, "--dir="+dir, flag, "--service-namespace=elsewhere", "--service-name=server")
+			out, _, err := execute(t, "migrate", "--server="+server.URL, "--dir="+dir, flag, "--service-namespace=elsewhere",
+				"--service-name=server")
 			require.ErrorContains(t, err, "rights on the hub are missing:")
 			require.ErrorContains(t, err, `- get services "server" in namespace elsewhere`)
 			assert.Empty(t, out)

@@ -57,7 +57,8 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 // profileCRD returns a definition that serves the version that moves.
 func profileCRD() *apiextensionsv1.CustomResourceDefinition {
 	return &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "clusterprofiles.multicluster.x-k8s.io", UID: "c1", ResourceVersion: "9", Annotations: map[string]string{"api-approved.kubernetes.io": "yes"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "clusterprofiles.multicluster.x-k8s.io",
+			UID: "c1", ResourceVersion: "9", Annotations: map[string]string{"api-approved.kubernetes.io": "yes"}},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
 			Group: inventory.Group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "clusterprofiles"},
 			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: inventory.Version, Served: true}},

@@ -23,7 +23,8 @@ func TestExportForm(t *testing.T) {
 	form := exportForm(live)
 	metadata, _, err := unstructured.NestedMap(form.Object, "metadata")
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"}, slices.Collect(maps.Keys(metadata)))
+	assert.ElementsMatch(t, []string{"name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"},
+		slices.Collect(maps.Keys(metadata)))
 	assert.Equal(t, live.Object["spec"], form.Object["spec"])
 	assert.Equal(t, live.Object["status"], form.Object["status"])
 	assert.NotEmpty(t, live.GetUID(), "the original has changed")
@@ -107,8 +108,10 @@ func TestChanges(t *testing.T) {
 			"metadata": map[string]any{"namespace": "default", "name": name, "uid": uid, "resourceVersion": version},
 		}}
 	}
-	before := []objectID{identify(at("a", "1", "10")), identify(at("b", "2", "11")), identify(at("c", "3", "12")), identify(at("d", "4", "13"))}
-	assert.Empty(t, changes(before, []*unstructured.Unstructured{at("d", "4", "13"), at("c", "3", "12"), at("b", "2", "11"), at("a", "1", "10")}))
+	before := []objectID{identify(at("a", "1", "10")), identify(at("b", "2", "11")), identify(at("c", "3", "12")),
+		identify(at("d", "4", "13"))}
+	assert.Empty(t,
+		changes(before, []*unstructured.Unstructured{at("d", "4", "13"), at("c", "3", "12"), at("b", "2", "11"), at("a", "1", "10")}))
 	assert.Equal(t, []string{"default/b has changed", "default/c has changed", "default/d is gone", "default/e is new"},
 		changes(before, []*unstructured.Unstructured{at("a", "1", "10"), at("b", "2", "20"), at("c", "9", "12"), at("e", "5", "21")}))
 }

@@ -261,8 +261,9 @@ func TestMigration_EnsureAPIService(t *testing.T) {
 		"creates what is missing":                       {nil, []string{"get", "create"}, first},
 		"puts one in the place of kube-apiserver's own": {objects{registration(inventory, "", nil)}, []string{"get", "delete", "create"}, first},
 		"leaves alone what is right":                    {objects{registration(inventory, testService.Name, first)}, []string{"get"}, first},
-		"corrects the CA":                               {objects{registration(inventory, testService.Name, second)}, []string{"get", "update"}, first},
-		"leaves the CA to cert-manager":                 {objects{injected}, []string{"get"}, second},
+		"corrects the CA": {objects{registration(inventory, testService.Name, second)},
+			[]string{"get", "update"}, first},
+		"leaves the CA to cert-manager": {objects{injected}, []string{"get"}, second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newFakeHub(t, test.there...)
