@@ -199,7 +199,7 @@ func TestCRDs(t *testing.T) {
 		"the hub does not answer": {err: context.DeadlineExceeded, want: fails("does not answer", "")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newExamination(nil)
+			e := newExamination(&Clients{})
 			e.hub.apiServices.value, e.Inventory = services(test.services...), test.mode
 			e.hub.crds = observed[clashes]{clashes{test.crds, test.unread}, test.err}
 			test.want.expect(t, examine(t, checkCRDs, e))
@@ -280,7 +280,7 @@ func TestHealth(t *testing.T) {
 		"healthy, and not joined": {[]metav1.Condition{ready, condition("Joined", "False", "NoAccess", "")}, fails("Joined is False", "")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newExamination(nil)
+			e := newExamination(&Clients{})
 			profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: named("default", "bravelion")}
 			profile.Spec.ClusterManager.Name, profile.Status.Conditions = "clusterpass", test.conditions
 			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profile}
@@ -290,7 +290,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestHealth_NoProfiles(t *testing.T) {
-	e := newExamination(nil)
+	e := newExamination(&Clients{})
 	e.hub.profiles.value.missing = []types.NamespacedName{{Namespace: "default", Name: "nowhere"}}
 	fails("it does not exist", "").expect(t, examine(t, checkHealth, e))
 
@@ -415,7 +415,7 @@ func TestClocks(t *testing.T) {
 		"behind by more than tokens endure": {-2 * time.Minute, 10 * time.Millisecond, fails("behind this machine's", "timedatectl")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newExamination(nil)
+			e := newExamination(&Clients{})
 			// The hub answers half-way, by its clock.
 			date := testTime.Add(test.took / 2).Add(test.ahead).Truncate(time.Second)
 			e.hub.skew.value = newSkew(date, testTime, testTime.Add(test.took))
@@ -426,7 +426,7 @@ func TestClocks(t *testing.T) {
 
 // The hub's clock is what counts.
 func TestExamination_Now(t *testing.T) {
-	e := newExamination(nil)
+	e := newExamination(&Clients{})
 	e.hub.skew.value = skew{value: time.Hour}
 	assert.Equal(t, testTime.Add(time.Hour), e.now())
 }
@@ -462,7 +462,7 @@ func TestOpenAPI(t *testing.T) {
 
 // Nothing is minted unasked, and no token is made that could not be revoked.
 func TestCheckMint(t *testing.T) {
-	skips("--mint CLUSTER").expect(t, examine(t, checkMint, newExamination(nil)))
+	skips("--mint CLUSTER").expect(t, examine(t, checkMint, newExamination(&Clients{})))
 
 	hub := fake.NewClientset()
 	hub.PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {

@@ -81,7 +81,7 @@ func TestGroupsOf(t *testing.T) {
 
 // Secrets are read where the configuration says.
 func TestNeedsOf_Secrets(t *testing.T) {
-	e := newExamination(nil)
+	e := newExamination(&Clients{})
 	e.Access = &configv1alpha1.AccessConfiguration{Providers: []configv1alpha1.AccessProvider{
 		{KubeconfigSecret: &configv1alpha1.KubeconfigSecretProvider{Namespaces: []string{"fleet-a", "fleet-b"}}},
 	}}
@@ -104,9 +104,6 @@ func examine(t *testing.T, run func(context.Context, *examination, *findings), e
 
 // newExamination returns one of a hub in mode Served where nothing has been observed.
 func newExamination(clients *Clients) *examination {
-	if clients == nil {
-		clients = &Clients{}
-	}
 	clients.Clock = testClock
 	return &examination{
 		Options: Options{ServerUser: DefaultServerUser, ManagerUser: DefaultManagerUser, Access: member.DefaultConfig(), Namespace: "default"},

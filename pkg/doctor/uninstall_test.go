@@ -69,7 +69,7 @@ func TestUninstall(t *testing.T) {
 	heldSet := &clusterpassv1alpha1.ClusterCredentialSet{ObjectMeta: named("default", "held")}
 	heldSet.DeletionTimestamp = &metav1.Time{}
 	heldSet.Status.Conditions = []metav1.Condition{condition(clusterpassv1alpha1.CredentialSetReady, "False", "NotReady", "no right")}
-	// memberSecret returns the hub's credential for a ClusterProfile. Without a uid, it was made by hand.
+	// memberSecret returns the hub's credential for a ClusterProfile, made by hand if it has no uid.
 	memberSecret := func(profile, uid string) *corev1.Secret {
 		secret := &corev1.Secret{ObjectMeta: named(SystemNamespace, "member-default-"+profile)}
 		secret.Labels = map[string]string{"clusterpass.dev/member-kubeconfig": "true"}

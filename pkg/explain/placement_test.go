@@ -40,8 +40,8 @@ func namespace(name, set string) *corev1.Namespace {
 
 type objects = []runtime.Object
 
-// hub returns one with Placement team/gpu, for some cluster sets, and namespaces, whose user may not
-// list the ClusterProfiles of some.
+// hub returns one with namespaces and Placement team/gpu, for some cluster sets. Its user may not
+// list the ClusterProfiles of hidden namespaces.
 func hub(sets []string, namespaces objects, hidden []string, profiles ...runtime.Object) *Hub {
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu"}}
 	placement.Spec.ClusterSets = sets
