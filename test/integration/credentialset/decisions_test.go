@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
@@ -43,22 +42,6 @@ func decision(name, key string, clusters ...string) *inventoryv1alpha1.Placement
 	return slice
 }
 
-// changeDecision changes a decision with a client.
-func changeDecision(t *testing.T, client inventoryclient.PlacementDecisionInterface, name string, change func(slice *inventoryv1alpha1.PlacementDecision)) *inventoryv1alpha1.PlacementDecision {
-	t.Helper()
-	var changed *inventoryv1alpha1.PlacementDecision
-	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		slice, err := client.Get(t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		change(slice)
-		changed, err = client.Update(t.Context(), slice, metav1.UpdateOptions{})
-		return err
-	}))
-	return changed
-}
-
 // untilSays waits until the condition Ready of a set has words in its message, and returns the set.
 func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
@@ -70,23 +53,12 @@ func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCre
 	})
 }
 
-// untilNoSecret waits until a Secret is gone.
-func (f *fleet) untilNoSecret(t *testing.T, name string) {
-	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		if _, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, name, metav1.GetOptions{}); err == nil {
-			return errors.New("the Secret is still there")
-		}
-		return nil
-	})
-}
-
 // testDecisions has mallory, who may edit in the set's namespace, try to choose the clusters of a
 // set of kim's.
 func (f *fleet) testDecisions(t *testing.T) {
 	t.Helper()
 	const mallory, key, writer = "mallory", "hot", v1alpha1.AnnotationDecisionWriter
-	f.bind(t, team, mallory, "edit", testenv.UserSubject(mallory))
+	testenv.Bind(t, f.admin, team, mallory, testenv.UserSubject(mallory), "edit")
 	hostile, ours := f.decisionsOf(t, mallory), f.decisionsOf(t, v1alpha1.ControllerManagerUser)
 
 	set := newSet("decided")
@@ -100,7 +72,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 	claimed.Annotations = map[string]string{writer: v1alpha1.ControllerManagerUser}
 	made := testenv.Create(t, hostile, claimed)
 	assert.Equal(t, mallory, made.Annotations[writer])
-	made = changeDecision(t, hostile, "claimed", func(slice *inventoryv1alpha1.PlacementDecision) {
+	made = update(t, hostile, "claimed", func(slice *inventoryv1alpha1.PlacementDecision) {
 		slice.Annotations[writer] = v1alpha1.ControllerManagerUser
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
@@ -110,7 +82,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 	// A decision of the controller manager's that belongs to no Placement does not count, also not
 	// under a key that mallory gives it.
 	testenv.Create(t, ours, decision("any", "cold", "smartfish"))
-	made = changeDecision(t, hostile, "any", func(slice *inventoryv1alpha1.PlacementDecision) {
+	made = update(t, hostile, "any", func(slice *inventoryv1alpha1.PlacementDecision) {
 		slice.Labels[inventoryv1alpha1.DecisionKeyLabel] = key
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
@@ -132,7 +104,7 @@ func (f *fleet) testDecisions(t *testing.T) {
 	// What she changes does not count, and the credential is kept until the controller manager has
 	// written it again.
 	const slice = key + "-decision-1"
-	made = changeDecision(t, hostile, slice, func(slice *inventoryv1alpha1.PlacementDecision) {
+	made = update(t, hostile, slice, func(slice *inventoryv1alpha1.PlacementDecision) {
 		slice.Decisions[0].ClusterProfileRef.Name = "smartfish"
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
@@ -146,21 +118,14 @@ func (f *fleet) testDecisions(t *testing.T) {
 	now := f.secret(t, "decided-bravelion")
 	assert.Equal(t, secret.UID, now.UID)
 	assert.Equal(t, secret.ResourceVersion, now.ResourceVersion, "nothing was minted")
-	testenv.Get(t, f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team), secret.Annotations["clusterpass.dev/credential-grant"])
+	grants, grant := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team), secret.Annotations["clusterpass.dev/credential-grant"]
+	testenv.Get(t, grants, grant)
 	_, err := f.admin.CoreV1().Secrets(consumers).Get(t.Context(), "decided-smartfish", metav1.GetOptions{})
 	require.Error(t, err, "mallory has chosen a cluster")
 
 	// A bound holds, also for those who count.
-	f.changeSet(t, author, "decided", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Clusters.Names = []string{"bravelion"} })
-	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		stored, err := placements.Get(t.Context(), key, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		stored.Spec.Predicates = nil
-		_, err = placements.Update(t.Context(), stored, metav1.UpdateOptions{})
-		return err
-	}))
+	update(t, f.setsOf(t, author), "decided", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Clusters.Names = []string{"bravelion"} })
+	update(t, placements, key, func(stored *v1alpha1.Placement) { stored.Spec.Predicates = nil })
 	testenv.Await(t, hostile, slice, func(made *inventoryv1alpha1.PlacementDecision) error {
 		if len(made.Decisions) < 2 {
 			return errors.New("both clusters are not decided yet")
@@ -173,14 +138,8 @@ func (f *fleet) testDecisions(t *testing.T) {
 	// while the cluster is given up.
 	testenv.Patch(t, hostile, slice, `{"metadata":{"ownerReferences":null}}`)
 	f.until(t, "decided", v1alpha1.CredentialSetReasonNoClusters)
-	f.untilNoSecret(t, secret.Name)
-	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.as(t, author).ClusterpassV1alpha1().AuthTokenGrants(team).Get(ctx, secret.Annotations["clusterpass.dev/credential-grant"], metav1.GetOptions{})
-		if err == nil {
-			return errors.New("the grant is still there")
-		}
-		return nil
-	})
+	testenv.AwaitGone(t, f.admin.CoreV1().Secrets(consumers), secret.Name)
+	testenv.AwaitGone(t, grants, grant)
 }
 
 // testAuthorMayNotSee has nora, who may have tokens and not see which clusters there are, keep
@@ -216,8 +175,8 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 		Name: "by-labels-bravelion", Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(by.UID)},
 		Annotations: map[string]string{"clusterpass.dev/credential-cluster": "bravelion"},
 	}})
-	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["looked-at"] = "yes" })
-	f.untilNoSecret(t, "by-labels-bravelion")
+	update(t, f.setsOf(t, nora), "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["looked-at"] = "yes" })
+	testenv.AwaitGone(t, f.admin.CoreV1().Secrets(consumers), "by-labels-bravelion")
 	by = f.until(t, "by-labels", refused)
 	assert.Zero(t, by.Status.Selected)
 	assert.Empty(t, by.Status.Credentials)
@@ -237,7 +196,7 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), "by-labels-smartfish", nil)
 	seeing.Rules[1].Verbs = seeing.Rules[1].Verbs[2:]
 	testenv.Update(t, f.admin.RbacV1().ClusterRoles(), seeing)
-	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) {
+	update(t, f.setsOf(t, nora), "by-labels", func(set *v1alpha1.ClusterCredentialSet) {
 		set.Spec.Secret.Labels["changed"] = "yes"
 		metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1alpha1.AnnotationRotate, "1")
 	})
@@ -247,7 +206,7 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	f.changed(t, before)
 	// No selector is tried on what she may not see.
 	f.label(t, "bravelion", "other")
-	f.changeSet(t, nora, "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["changed"] = "again" })
+	update(t, f.setsOf(t, nora), "by-labels", func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Secret.Labels["changed"] = "again" })
 	testenv.Eventually(t, func(context.Context) error {
 		for _, name := range []string{"by-labels-smartfish", "by-labels-bravelion"} {
 			if f.secret(t, name).Labels["changed"] != "again" {
@@ -258,19 +217,4 @@ func (f *fleet) testAuthorMayNotSee(t *testing.T) {
 	})
 	assert.Equal(t, int32(2), f.until(t, "by-labels", refused).Status.Selected)
 	f.label(t, "bravelion", "bravelion")
-}
-
-// changeSet changes a set as a user.
-func (f *fleet) changeSet(t *testing.T, user, name string, change func(set *v1alpha1.ClusterCredentialSet)) {
-	t.Helper()
-	sets := f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team)
-	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		set, err := sets.Get(t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		change(set)
-		_, err = sets.Update(t.Context(), set, metav1.UpdateOptions{})
-		return err
-	}))
 }

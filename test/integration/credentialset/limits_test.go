@@ -85,8 +85,8 @@ func (f *fleet) testLimits(t *testing.T) {
 		testenv.Eventually(t, func(context.Context) error { return create(placement("c"), metav1.CreateOptions{}) })
 	})
 	t.Run("another namespace has a limit of its own", func(t *testing.T) {
-		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}})
-		f.bind(t, "other", zoe, "edit", testenv.UserSubject(zoe))
+		f.createNamespaces(t, "other")
+		testenv.Bind(t, f.admin, "other", zoe, testenv.UserSubject(zoe), "edit")
 		testenv.Eventually(t, func(ctx context.Context) error {
 			_, err := f.as(t, zoe).ClusterpassV1alpha1().Placements("other").Create(ctx, placement("a"), metav1.CreateOptions{})
 			return err

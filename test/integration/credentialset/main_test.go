@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/retry"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -27,7 +28,6 @@ import (
 )
 
 const (
-
 	// team is where sets are, consumers where their Secrets are.
 	team, consumers = "team", "consumers"
 	// author may see all members, have ClusterRole view on them, keep sets in team, and write Secrets
@@ -55,9 +55,7 @@ func startFleet(t *testing.T) *fleet {
 	f.admin = f.hub.Kube(t)
 	f.join(t, f.bravelion, "bravelion")
 	f.join(t, f.smartfish, "smartfish")
-	for _, namespace := range []string{team, consumers} {
-		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	}
+	f.createNamespaces(t, team, consumers)
 	f.allowSecrets(t, consumers)
 	f.entitle(t, author, "view")
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
@@ -74,20 +72,21 @@ func (f *fleet) join(t *testing.T, member *testenv.Cluster, name string) {
 // label sets the label cluster of a profile.
 func (f *fleet) label(t *testing.T, name, value string) {
 	t.Helper()
-	patch := fmt.Sprintf(`{"metadata":{"labels":{"cluster":%q}}}`, value)
-	testenv.Patch(t, f.profiles, name, patch)
+	testenv.Patch(t, f.profiles, name, fmt.Sprintf(`{"metadata":{"labels":{"cluster":%q}}}`, value))
 }
 
 // allowSecrets is what the message of a set in another namespace asks for.
 func (f *fleet) allowSecrets(t *testing.T, namespace string) {
 	t.Helper()
-	f.bind(t, namespace, "clusterpass-credential-sets", "clusterpass:credential-sets",
-		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "clusterpass-controller-manager", Namespace: "clusterpass-system"})
+	manager := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "clusterpass-controller-manager", Namespace: "clusterpass-system"}
+	testenv.Bind(t, f.admin, namespace, "clusterpass-credential-sets", manager, "clusterpass:credential-sets")
 }
 
-func (f *fleet) bind(t *testing.T, namespace, name, role string, subject rbacv1.Subject) {
+func (f *fleet) createNamespaces(t *testing.T, names ...string) {
 	t.Helper()
-	testenv.Bind(t, f.admin, namespace, name, subject, role)
+	for _, name := range names {
+		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
 }
 
 // entitle lets a user see all members, have ClusterRoles on them, edit sets in team, and write
@@ -102,8 +101,14 @@ func (f *fleet) entitle(t *testing.T, user string, roles ...string) {
 	testenv.Grant(t, f.admin, "", user, subject,
 		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"create"}},
 		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: verbs})
-	f.bind(t, team, user, "edit", subject)
-	f.bind(t, consumers, user, "edit", subject)
+	testenv.Bind(t, f.admin, team, user, subject, "edit")
+	testenv.Bind(t, f.admin, consumers, user, subject, "edit")
+}
+
+// setsOf returns a client for sets as a user.
+func (f *fleet) setsOf(t *testing.T, user string) clientv1alpha1.ClusterCredentialSetInterface {
+	t.Helper()
+	return f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team)
 }
 
 // ours returns the admin's client for sets.
@@ -135,10 +140,37 @@ func newSet(name string, values ...string) *v1alpha1.ClusterCredentialSet {
 // create makes a set as a user, until the test ends.
 func (f *fleet) create(t *testing.T, user string, set *v1alpha1.ClusterCredentialSet) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	sets := f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team)
-	created := testenv.Create(t, sets, set)
+	created := testenv.Create(t, f.setsOf(t, user), set)
 	t.Cleanup(func() { f.remove(t, created.Name) })
 	return created
+}
+
+// createReady is create as the author, and returns the set once it is ready.
+func (f *fleet) createReady(t *testing.T, set *v1alpha1.ClusterCredentialSet) *v1alpha1.ClusterCredentialSet {
+	t.Helper()
+	f.create(t, author, set)
+	return f.until(t, set.Name, "Ready")
+}
+
+// store is what update uses of a typed client.
+type store[T any] interface {
+	Get(ctx context.Context, name string, options metav1.GetOptions) (T, error)
+	Update(ctx context.Context, object T, options metav1.UpdateOptions) (T, error)
+}
+
+// update changes an object as it is stored: others write to it meanwhile.
+func update[T any](t *testing.T, client store[T], name string, change func(object T)) (changed T) {
+	t.Helper()
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		object, err := client.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(object)
+		changed, err = client.Update(t.Context(), object, metav1.UpdateOptions{})
+		return err
+	}))
+	return changed
 }
 
 // remove deletes a set and waits until it is gone.
@@ -159,8 +191,7 @@ func (f *fleet) remove(t *testing.T, name string) {
 // set.
 func (f *fleet) until(t *testing.T, name, reason string) *v1alpha1.ClusterCredentialSet {
 	t.Helper()
-	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
-	return testenv.Await(t, sets, name, func(set *v1alpha1.ClusterCredentialSet) error {
+	return testenv.Await(t, f.setsOf(t, author), name, func(set *v1alpha1.ClusterCredentialSet) error {
 		condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 		if condition == nil || condition.Reason != reason || condition.ObservedGeneration != set.Generation {
 			return fmt.Errorf("the status is %+v, want reason %s", set.Status, reason)

@@ -33,8 +33,7 @@ func TestCredentialSets_Outage(t *testing.T) {
 	set := newSet("outage", "bravelion", "smartfish")
 	set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(life / time.Second))
 	set.Spec.Rotation.RefreshAtPercent = ptr.To[int32](percent)
-	f.create(t, author, set)
-	f.until(t, "outage", "Ready")
+	f.createReady(t, set)
 	secrets := []string{"outage-bravelion", "outage-smartfish"}
 	before := map[string]string{}
 	for _, name := range secrets {
@@ -64,15 +63,14 @@ func TestCredentialSets_Outage(t *testing.T) {
 func (f *fleet) useUntil(t *testing.T, secrets []string, end time.Time) func(end time.Time) {
 	t.Helper()
 	use := func(end time.Time) {
-		err := wait.PollUntilContextCancel(t.Context(), time.Second, true, func(ctx context.Context) (bool, error) {
+		require.NoError(t, wait.PollUntilContextCancel(t.Context(), time.Second, true, func(ctx context.Context) (bool, error) {
 			for _, name := range secrets {
 				if _, err := holder(t, f.secret(t, name)).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err != nil {
 					return false, err
 				}
 			}
 			return time.Now().After(end), nil
-		})
-		require.NoError(t, err)
+		}))
 	}
 	use(end)
 	return use

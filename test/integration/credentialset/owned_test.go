@@ -66,9 +66,7 @@ func (f *fleet) addOthers(t *testing.T, name string) (check func(secret *corev1.
 // relabel changes the labels that a set gives its Secrets.
 func (f *fleet) relabel(t *testing.T, set, labels string) {
 	t.Helper()
-	_, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), set, types.MergePatchType,
-		[]byte(`{"spec":{"secret":{"labels":`+labels+`}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.setsOf(t, author), set, `{"spec":{"secret":{"labels":`+labels+`}}}`)
 }
 
 // withoutLabel waits until a Secret does not have a label.
@@ -88,8 +86,7 @@ func (f *fleet) testOthers(t *testing.T) {
 	t.Helper()
 	set := newSet("others", "bravelion")
 	set.Spec.Secret.Labels["extra"] = "yes"
-	f.create(t, author, set)
-	f.until(t, "others", "Ready")
+	f.createReady(t, set)
 	complete := f.addOthers(t, "others-bravelion")
 
 	before := f.secret(t, "others-bravelion")
@@ -109,8 +106,7 @@ func (f *fleet) testUpgrade(t *testing.T) {
 	t.Helper()
 	set := newSet("upgraded", "bravelion")
 	set.Spec.Secret.Labels["extra"] = "yes"
-	f.create(t, author, set)
-	f.until(t, "upgraded", "Ready")
+	f.createReady(t, set)
 	f.manager.Stop()
 	f.change(t, "upgraded-bravelion", func(secret *corev1.Secret) {
 		for _, key := range []string{"rights", "keys", "token", "checksum"} {
@@ -120,8 +116,7 @@ func (f *fleet) testUpgrade(t *testing.T) {
 	complete := f.addOthers(t, "upgraded-bravelion")
 	before := f.secret(t, "upgraded-bravelion")
 	require.NoError(t, f.manager.Restart(t.Context()))
-	f.create(t, author, newSet("after-upgrade", "bravelion"))
-	f.until(t, "after-upgrade", "Ready")
+	f.createReady(t, newSet("after-upgrade", "bravelion"))
 	assert.Equal(t, before.ResourceVersion, f.secret(t, before.Name).ResourceVersion, "an upgrade writes nothing")
 
 	f.rotate(t, "upgraded", "1")
@@ -145,8 +140,7 @@ func bearerToken(t *testing.T, secret *corev1.Secret) string {
 // managerLog returns what the controller manager has logged.
 func (f *fleet) managerLog(t *testing.T) string {
 	t.Helper()
-	log := testenv.Must[[]byte](t)(os.ReadFile(f.manager.Log()))
-	return string(log)
+	return string(testenv.Must[[]byte](t)(os.ReadFile(f.manager.Log())))
 }
 
 // written returns what the controller manager says of its writes of a Secret with a result, a line
@@ -168,8 +162,7 @@ func (f *fleet) testTampering(t *testing.T) {
 	set := newSet("argo", "bravelion")
 	set.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
 	set.Spec.Secret.ArgoCD = &v1alpha1.ArgoCDCluster{Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(true), Shard: ptr.To(int32(1))}
-	f.create(t, author, set)
-	f.until(t, "argo", "Ready")
+	f.createReady(t, set)
 	made := f.secret(t, name)
 	for key, want := range map[string]string{"name": "bravelion", "namespaces": "a,b", "clusterResources": "true", "shard": "1"} {
 		assert.Equal(t, want, string(made.Data[key]), key)
@@ -230,8 +223,7 @@ func (f *fleet) testConflict(t *testing.T) {
 	argo := func(name string) *v1alpha1.ClusterCredentialSet {
 		set := newSet(name, "bravelion")
 		set.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
-		f.create(t, author, set)
-		return f.until(t, name, "Ready")
+		return f.createReady(t, set)
 	}
 	argo("argo-a")
 	f.conflict(t, "argo-a", "")
@@ -250,16 +242,13 @@ func (f *fleet) testConflict(t *testing.T) {
 	other := newSet("argo-other")
 	other.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "other", Names: []string{"bravelion"}}
 	other.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
-	f.create(t, author, other)
-	f.until(t, "argo-other", "Ready")
+	f.createReady(t, other)
 	message := f.conflict(t, "argo-a", v1alpha1.CredentialSetReasonSameName)
 	assert.Contains(t, message, "spec.secret.argoCD.name such as {{.cluster.namespace}}-{{.cluster.name}}")
 	assert.Contains(t, message, "a Secret of another ClusterCredentialSet")
 	assert.NotContains(t, message, "argo-other-bravelion")
 	assert.NotContains(t, message, "other/bravelion", "readers of this set may not know the ClusterProfiles of that namespace")
-	_, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), "argo-other", types.MergePatchType,
-		[]byte(`{"spec":{"secret":{"argoCD":{"name":"{{.cluster.namespace}}-{{.cluster.name}}"}}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, f.setsOf(t, author), "argo-other", `{"spec":{"secret":{"argoCD":{"name":"{{.cluster.namespace}}-{{.cluster.name}}"}}}}`)
 	f.conflict(t, "argo-a", "")
 	f.conflict(t, "argo-other", "")
 	assert.Equal(t, "other-bravelion", string(f.secret(t, "argo-other-bravelion").Data["name"]))

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -50,7 +49,9 @@ const (
 func TestCredentialSets_ManyProfiles(t *testing.T) {
 	f := &fleet{hub: testenv.Start(t, testenv.Options{Audit: true})}
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{})
-	f.connect(t)
+	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(team)
+	f.admin = f.hub.Kube(t)
+	f.createNamespaces(t, team)
 	members := f.copyProfiles(t)
 	f.allowSecrets(t, team)
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
@@ -99,14 +100,6 @@ func assertCalls(t *testing.T, each, calls int, what string) {
 }
 
 func per(calls, credentials int) float64 { return float64(calls) / float64(credentials) }
-
-// connect makes the admin's clients, and the namespace of the profiles.
-func (f *fleet) connect(t *testing.T) {
-	t.Helper()
-	f.profiles = f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(team)
-	f.admin = f.hub.Kube(t)
-	testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
-}
 
 // copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret
 // of its own.
@@ -158,8 +151,7 @@ func (f *fleet) copyProfile(ctx context.Context, original *inventoryv1alpha1.Clu
 // setMany sets the label of a profile by which the set selects.
 func (f *fleet) setMany(t *testing.T, name, value string) {
 	t.Helper()
-	patch := fmt.Sprintf(`{"metadata":{"labels":{"many":%q}}}`, value)
-	testenv.Patch(t, f.profiles, name, patch)
+	testenv.Patch(t, f.profiles, name, fmt.Sprintf(`{"metadata":{"labels":{"many":%q}}}`, value))
 }
 
 // versions waits until there are so many Secrets of sets, and returns their resource versions by

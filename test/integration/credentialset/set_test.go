@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -56,12 +55,10 @@ func TestCredentialSets(t *testing.T) {
 
 func (f *fleet) testCredentials(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("fleet", "bravelion", "smartfish"))
-	set := f.until(t, "fleet", "Ready")
+	set := f.createReady(t, newSet("fleet", "bravelion", "smartfish"))
 	assert.Equal(t, int32(2), set.Status.Ready)
 	require.Len(t, set.Status.Credentials, 2)
-	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
-	testenv.Await(t, sets, "fleet", func(set *v1alpha1.ClusterCredentialSet) error {
+	testenv.Await(t, f.setsOf(t, author), "fleet", func(set *v1alpha1.ClusterCredentialSet) error {
 		if next := set.Status.NextRotation; next == nil || time.Until(next.Time) < 42*time.Minute || time.Until(next.Time) > 48*time.Minute {
 			return fmt.Errorf("the next rotation is at %v, want one after 72 to 80 %% of an hour", next)
 		}
@@ -89,8 +86,7 @@ func (f *fleet) testNames(t *testing.T) {
 	named := newSet("named")
 	named.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", Names: []string{"smartfish", "not-there"}}
 	named.Spec.Secret.Format = v1alpha1.SecretFormatToken
-	f.create(t, author, named)
-	set := f.until(t, "named", "Ready")
+	set := f.createReady(t, named)
 	assert.Equal(t, int32(1), set.Status.Selected)
 	secret := f.secret(t, "named-smartfish")
 	assert.Equal(t, f.smartfish.Server(), string(secret.Data["server"]))
@@ -101,31 +97,22 @@ func (f *fleet) testNames(t *testing.T) {
 
 func (f *fleet) testSelection(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("chosen", "bravelion", "smartfish"))
-	f.until(t, "chosen", "Ready")
+	f.createReady(t, newSet("chosen", "bravelion", "smartfish"))
 	kept, leaving := f.secret(t, "chosen-bravelion"), f.secret(t, "chosen-smartfish")
 
 	f.label(t, "smartfish", "other")
-	testenv.Eventually(t, func(ctx context.Context) error {
-		if _, err := f.admin.CoreV1().Secrets(consumers).Get(ctx, leaving.Name, metav1.GetOptions{}); err == nil {
-			return errors.New("the Secret is still there")
-		}
-		if _, err := holder(t, leaving).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
-			return errors.New("the token still works")
-		}
-		return nil
-	})
+	testenv.AwaitGone(t, f.admin.CoreV1().Secrets(consumers), leaving.Name)
+	f.untilTokenEnds(t, leaving)
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 	f.label(t, "smartfish", "smartfish")
 	testenv.Await(t, f.admin.CoreV1().Secrets(consumers), leaving.Name, nil)
 	assert.Equal(t, kept.ResourceVersion, f.secret(t, kept.Name).ResourceVersion)
 }
 
-// annotate asks for a rotation of a set.
+// rotate asks for a rotation of a set.
 func (f *fleet) rotate(t *testing.T, name, value string) {
 	t.Helper()
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRotate, value)
-	testenv.Patch(t, f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team), name, patch)
+	testenv.Patch(t, f.setsOf(t, author), name, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRotate, value))
 }
 
 // changed waits until a Secret has another token than it had, and returns it.
@@ -141,8 +128,7 @@ func (f *fleet) changed(t *testing.T, before *corev1.Secret) *corev1.Secret {
 
 func (f *fleet) testRotation(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("rotated", "bravelion"))
-	f.until(t, "rotated", "Ready")
+	f.createReady(t, newSet("rotated", "bravelion"))
 	before := f.secret(t, "rotated-bravelion")
 	f.rotate(t, "rotated", "1")
 	after := f.changed(t, before)
@@ -150,15 +136,13 @@ func (f *fleet) testRotation(t *testing.T) {
 		testenv.List(t, holder(t, secret).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 	}
 	// Whatever else is asked for comes after a second rotation would have.
-	f.create(t, author, newSet("rotated-later", "bravelion"))
-	f.until(t, "rotated-later", "Ready")
+	f.createReady(t, newSet("rotated-later", "bravelion"))
 	assert.Equal(t, after.ResourceVersion, f.secret(t, after.Name).ResourceVersion)
 }
 
 func (f *fleet) testRepair(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("lost", "bravelion"))
-	set := f.until(t, "lost", "Ready")
+	set := f.createReady(t, newSet("lost", "bravelion"))
 	secrets := f.admin.CoreV1().Secrets(consumers)
 
 	before := f.secret(t, "lost-bravelion")
@@ -182,21 +166,18 @@ func (f *fleet) testRepair(t *testing.T) {
 
 func (f *fleet) testRestart(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("kept", "bravelion", "smartfish"))
-	f.until(t, "kept", "Ready")
+	f.createReady(t, newSet("kept", "bravelion", "smartfish"))
 	before := f.secret(t, "kept-bravelion")
 	f.manager.Stop()
 	require.NoError(t, f.manager.Restart(t.Context()))
 	f.rotate(t, "kept", "")
-	f.create(t, author, newSet("after", "bravelion"))
-	f.until(t, "after", "Ready")
+	f.createReady(t, newSet("after", "bravelion"))
 	assert.Equal(t, before.ResourceVersion, f.secret(t, before.Name).ResourceVersion)
 }
 
 func (f *fleet) testReplacement(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("replaced", "smartfish"))
-	f.until(t, "replaced", "Ready")
+	f.createReady(t, newSet("replaced", "smartfish"))
 	before := f.secret(t, "replaced-smartfish")
 	require.NoError(t, f.profiles.Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	f.join(t, f.smartfish, "smartfish")
@@ -208,12 +189,7 @@ func (f *fleet) testReplacement(t *testing.T) {
 		_, err := holder(t, secret).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	testenv.Eventually(t, func(ctx context.Context) error {
-		if _, err := holder(t, before).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err == nil {
-			return errors.New("the token for the replaced cluster still works")
-		}
-		return nil
-	})
+	f.untilTokenEnds(t, before)
 }
 
 func (f *fleet) testEntitlement(t *testing.T) {
@@ -246,7 +222,7 @@ func (f *fleet) testEntitlement(t *testing.T) {
 		// The server may have asked shortly before.
 		testenv.Eventually(t, func(ctx context.Context) error {
 			f.rotate(t, "anns", metav1.Now().String())
-			set, err := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Get(ctx, "anns", metav1.GetOptions{})
+			set, err := f.setsOf(t, author).Get(ctx, "anns", metav1.GetOptions{})
 			if err != nil || len(set.Status.Conditions) == 0 || set.Status.Conditions[0].Reason != v1alpha1.CredentialSetReasonNotRenewed {
 				return fmt.Errorf("the set is %+v: %w", set.Status, err)
 			}
@@ -266,9 +242,9 @@ func (f *fleet) testAuthor(t *testing.T) {
 	assert.Equal(t, author, set.Spec.Author.Username)
 	assert.NotContains(t, set.Spec.Author.Groups, "system:masters")
 
-	f.bind(t, team, "sam", "edit", testenv.UserSubject("sam"))
-	f.bind(t, "default", "sam", "view", testenv.UserSubject("sam"))
-	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
+	testenv.Bind(t, f.admin, team, "sam", testenv.UserSubject("sam"), "edit")
+	testenv.Bind(t, f.admin, "default", "sam", testenv.UserSubject("sam"), "view")
+	sets := f.setsOf(t, "sam")
 	labelled := testenv.Patch(t, sets, "forged", `{"metadata":{"labels":{"a":"b"}},"spec":{"author":{"username":"sam"}}}`)
 	assert.Equal(t, author, labelled.Spec.Author.Username, "nothing of the spec has changed")
 	patch := []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`)
@@ -276,17 +252,9 @@ func (f *fleet) testAuthor(t *testing.T) {
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
 	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
-	var changed *v1alpha1.ClusterCredentialSet
-	// The controller manager writes the status meanwhile.
-	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		whole, err := sets.Get(t.Context(), "forged", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	changed := update(t, sets, "forged", func(whole *v1alpha1.ClusterCredentialSet) {
 		whole.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200))
-		changed, err = sets.Update(t.Context(), whole, metav1.UpdateOptions{})
-		return err
-	}))
+	})
 	assert.Equal(t, "sam", changed.Spec.Author.Username)
 	set = f.until(t, "forged", v1alpha1.CredentialSetReasonNotReady)
 	assert.Contains(t, set.Status.Credentials[0].Message, `"sam" lacks`)
@@ -299,7 +267,7 @@ func (f *fleet) testAppliedByTwo(t *testing.T) {
 	apply := func(user, roles string, force bool) (*v1alpha1.ClusterCredentialSet, error) {
 		body := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet","metadata":{"name":"shared"},"spec":{
 			"clusters":{"namespace":"default","names":["bravelion"]},"template":{"clusterRoles":[%s]}}}`, roles)
-		return f.as(t, user).ClusterpassV1alpha1().ClusterCredentialSets(team).Patch(t.Context(), "shared", types.ApplyPatchType, []byte(body),
+		return f.setsOf(t, user).Patch(t.Context(), "shared", types.ApplyPatchType, []byte(body),
 			metav1.PatchOptions{FieldManager: user, Force: &force})
 	}
 	_, err := apply(author, `{"name":"view"}`, false)
@@ -320,13 +288,11 @@ func (f *fleet) testAppliedByTwo(t *testing.T) {
 
 func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("guarded", "bravelion"))
-	f.until(t, "guarded", "Ready")
+	f.createReady(t, newSet("guarded", "bravelion"))
 	profile := testenv.Get(t, f.profiles, "bravelion")
 	request := &multiclusterv1alpha1.AuthTokenRequest{}
 	request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: "bravelion", UID: profile.UID}
-	sets := f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team)
-	_, err := sets.CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
+	_, err := f.setsOf(t, author).CreateToken(t.Context(), "guarded", request, metav1.CreateOptions{})
 	require.True(t, apierrors.IsForbidden(err), "%v", err)
 
 	// Who may ask gets nothing for a set as it was before.
@@ -368,10 +334,9 @@ func (f *fleet) testNamespace(t *testing.T) {
 
 func (f *fleet) testDeletion(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("deleted", "bravelion", "smartfish"))
-	set := f.until(t, "deleted", "Ready")
+	set := f.createReady(t, newSet("deleted", "bravelion", "smartfish"))
 	before := f.secret(t, "deleted-bravelion")
-	require.NoError(t, f.as(t, author).ClusterpassV1alpha1().ClusterCredentialSets(team).Delete(t.Context(), set.Name, metav1.DeleteOptions{}))
+	require.NoError(t, f.setsOf(t, author).Delete(t.Context(), set.Name, metav1.DeleteOptions{}))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		list, err := f.admin.CoreV1().Secrets(consumers).List(ctx, metav1.ListOptions{LabelSelector: "for=deleted"})
 		if err != nil || len(list.Items) > 0 {
@@ -397,16 +362,12 @@ func (f *fleet) testDeletion(t *testing.T) {
 // manager has lost its rights there.
 func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	t.Helper()
-	client := f.hub.Clusterpass(t)
 	namespaces := f.admin.CoreV1().Namespaces()
-	for _, namespace := range []string{"with-set", "with-secrets"} {
-		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	}
+	f.createNamespaces(t, "with-set", "with-secrets")
 	f.allowSecrets(t, "with-secrets")
 	set := newSet("short-lived", "bravelion")
 	set.Namespace, set.Spec.Secret.Namespace = "with-set", "with-secrets"
-	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace)
-	testenv.Create(t, sets, set)
+	testenv.Create(t, f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace), set)
 	testenv.Await(t, f.admin.CoreV1().Secrets("with-secrets"), "short-lived-bravelion", nil)
 	require.NoError(t, f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	require.NoError(t, namespaces.Delete(t.Context(), "with-set", metav1.DeleteOptions{}))
@@ -422,9 +383,7 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 // Secrets: it never could, or not any more.
 func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 	t.Helper()
-	for _, namespace := range []string{"never-allowed", "once-allowed"} {
-		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	}
+	f.createNamespaces(t, "never-allowed", "once-allowed")
 	never := newSet("never-allowed", "bravelion")
 	never.Spec.Secret.Namespace = "never-allowed"
 	testenv.Create(t, f.ours(t), never)
@@ -454,8 +413,7 @@ func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 // taken the owner off a grant.
 func (f *fleet) testOrphaning(t *testing.T) {
 	t.Helper()
-	f.create(t, author, newSet("orphaned", "bravelion", "smartfish"))
-	f.until(t, "orphaned", "Ready")
+	f.createReady(t, newSet("orphaned", "bravelion", "smartfish"))
 	first, second := f.secret(t, "orphaned-bravelion"), f.secret(t, "orphaned-smartfish")
 	grants, name := f.hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), first.Annotations["clusterpass.dev/credential-grant"]
 	patch := []byte(`{"metadata":{"labels":{"clusterpass.dev/credential-set-uid":null}}}`)

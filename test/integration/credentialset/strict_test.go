@@ -17,13 +17,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
@@ -42,18 +40,15 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 	age := fmt.Sprint("--max-set-author-age=", maxAuthorAge)
 	testenv.StartServer(t, f.hub, testenv.ServerConfig{Args: append([]string{age, "--set-author-masters=Refuse"}, limits...)})
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{age}})
-	for _, namespace := range []string{team, consumers} {
-		testenv.Create(t, f.admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	}
+	f.createNamespaces(t, team, consumers)
 	f.allowSecrets(t, consumers)
-	profile := testenv.Create(t, f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: "bravelion", Labels: map[string]string{"cluster": "bravelion"}},
-		Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "test"}},
-	})
+	bravelion := testenv.NewProfile("bravelion", "test")
+	bravelion.Labels = map[string]string{"cluster": "bravelion"}
+	profile := testenv.Create(t, f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), bravelion)
 	for _, user := range []string{author, "sam", "zoe"} {
 		f.entitle(t, user, "view")
 	}
-	f.bind(t, team, "reader", "view", testenv.UserSubject("reader"))
+	testenv.Bind(t, f.admin, team, "reader", testenv.UserSubject("reader"), "view")
 
 	t.Run("nobody in system:masters becomes one", func(t *testing.T) {
 		_, err := f.ours(t).Create(t.Context(), newSet("masters", "bravelion"), metav1.CreateOptions{})
@@ -84,7 +79,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 			return err
 		})
 	})
-	sets := f.as(t, "sam").ClusterpassV1alpha1().ClusterCredentialSets(team)
+	sets := f.setsOf(t, "sam")
 	t.Run("to apply it as it is renews nothing", func(t *testing.T) {
 		same := testenv.Update(t, sets, testenv.Get(t, sets, "aging"))
 		assert.Equal(t, created.Spec.Author, same.Spec.Author)
@@ -139,9 +134,9 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 func (f *fleet) testAuthorPolicy(t *testing.T, set *v1alpha1.ClusterCredentialSet) {
 	t.Helper()
 	const mallory, name = "mallory", "not-mallory.example.com"
-	f.bind(t, team, mallory, "edit", testenv.UserSubject(mallory))
+	testenv.Bind(t, f.admin, team, mallory, testenv.UserSubject(mallory), "edit")
 	ctx, policies := t.Context(), f.admin.AdmissionregistrationV1()
-	_, err := policies.ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
+	testenv.Create(t, policies.ValidatingAdmissionPolicies(), &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
@@ -154,20 +149,18 @@ func (f *fleet) testAuthorPolicy(t *testing.T, set *v1alpha1.ClusterCredentialSe
 				Expression: "object.spec.author.username != 'mallory' && oldObject.spec.author.username == 'kim'", Message: "mallory is the author of nothing",
 			}},
 		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = policies.ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+	})
+	testenv.Create(t, policies.ValidatingAdmissionPolicyBindings(), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
 		},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	})
 	defer func() {
 		require.NoError(t, policies.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{}))
 		require.NoError(t, policies.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{}))
 	}()
-	sets := f.as(t, mallory).ClusterpassV1alpha1().ClusterCredentialSets(team)
+	sets := f.setsOf(t, mallory)
 	testenv.Eventually(t, func(ctx context.Context) error {
 		body := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{UID: set.UID, Generation: set.Generation}}
 		_, err := sets.RenewAuthor(ctx, set.Name, body, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
