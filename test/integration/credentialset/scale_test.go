@@ -63,7 +63,7 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 	testenv.Create(t, f.ours(t), set)
 	first := f.versions(t, *manyProfiles)
 	hub, onMembers := f.calls(t, members)
-	t.Logf("%d credentials took %.2f calls to the hub and %.2f to the members each", *manyProfiles, per(hub.about, *manyProfiles), per(onMembers, *manyProfiles))
+	t.Logf("%d credentials took %.2f calls to the hub and %.2f to the members each", *manyProfiles, per(hub.about), per(onMembers))
 	assertCalls(t, hubCalls, hub.about, "to the hub")
 	assertCalls(t, coldCalls, onMembers, "to the members")
 
@@ -86,7 +86,7 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 		return nil
 	})
 	hub, onMembers = f.calls(t, members)
-	t.Logf("rotated, they took %.2f calls to the hub and %.2f to the members each", per(hub.about-hubBefore.about, *manyProfiles), per(onMembers-membersBefore, *manyProfiles))
+	t.Logf("rotated, they took %.2f calls to the hub and %.2f to the members each", per(hub.about-hubBefore.about), per(onMembers-membersBefore))
 	assertCalls(t, warmCalls, onMembers-membersBefore, "to the members")
 	assertCalls(t, 1, hub.writes-hubBefore.writes, "that write Secrets")
 }
@@ -99,7 +99,8 @@ func assertCalls(t *testing.T, each, calls int, what string) {
 	assert.LessOrEqual(t, calls, want+want/retried, "%d calls %s for each credential, and retries", each, what)
 }
 
-func per(calls, credentials int) float64 { return float64(calls) / float64(credentials) }
+// per returns how many calls there were for each credential.
+func per(calls int) float64 { return float64(calls) / float64(*manyProfiles) }
 
 // copyProfiles joins the members, and makes profiles that lead to them in turn, each with a Secret
 // of its own.

@@ -56,6 +56,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 		assert.ErrorContains(t, err, `spec.author: Forbidden: "admin" is in system:masters`)
 	})
 	created := f.create(t, author, newSet("aging", "bravelion"))
+	command := "kubectl clusterpass renew-author aging -n team --generation=1 --uid=" + string(created.UID)
 	token := func() error {
 		request := &multiclusterv1alpha1.AuthTokenRequest{}
 		request.Spec.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Name: profile.Name, UID: profile.UID}
@@ -67,7 +68,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 	})
 	t.Run("after it nothing is minted in that name", func(t *testing.T) {
 		set := f.untilExpiring(t, v1alpha1.CredentialSetReasonExpired)
-		assert.Contains(t, set.Status.Conditions[len(set.Status.Conditions)-1].Message, "kubectl clusterpass renew-author aging -n team --generation=1 --uid="+string(created.UID))
+		assert.Contains(t, set.Status.Conditions[len(set.Status.Conditions)-1].Message, command)
 		err := token()
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 		require.ErrorContains(t, err, `its author "kim" was recorded at`)
@@ -91,7 +92,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 		_, err := f.renewAuthor(t, "reader", "aging", "--generation=1", "--uid="+string(created.UID))
 		require.True(t, apierrors.IsForbidden(err), "%v", err)
 		out, err := f.renewAuthor(t, "sam", "aging")
-		require.ErrorContains(t, err, "To become the author: kubectl clusterpass renew-author aging -n team --generation=1 --uid="+string(created.UID))
+		require.ErrorContains(t, err, "To become the author: "+command)
 		_, err = f.renewAuthor(t, "sam", "aging", "--generation=1")
 		require.ErrorContains(t, err, "[uid]", "a set that has replaced another begins with generation 1, too")
 		assert.Contains(t, out, "clusterRoles:\n  - name: view\n")

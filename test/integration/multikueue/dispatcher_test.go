@@ -16,8 +16,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 
@@ -39,12 +41,7 @@ func byPlacement(configuration map[string]any) {
 
 // Jobs run where their Placement says.
 func TestMultiKueue_Placement(t *testing.T) {
-	f := startFleet(t, byPlacement, memberName, elsewhere)
-	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
-	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
-	f.allow(t)
-	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	f := startWithSet(t, byPlacement, memberName, elsewhere)
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "accelerator=nvidia-tesla-t4")
 	kubectl(t, f.hub, "apply", "-f", placementExample(t, "accelerator.yaml"))
 
@@ -66,7 +63,7 @@ func (f *fleet) testDispatcherIsInstalled(t *testing.T) {
 	job := f.submitFor(t, "t4")
 	testenv.Eventually(t, func(ctx context.Context) error {
 		w, err := f.workloadOf(ctx, t, job)
-		if err == nil && !w.reserved() {
+		if err == nil && !meta.IsStatusConditionTrue(w.Status.Conditions, "QuotaReserved") {
 			err = errors.New("it has no quota yet")
 		}
 		return err
@@ -87,7 +84,7 @@ func dispatcherFiles(t *testing.T) string {
 // testUntold is for a Kueue that nominates all clusters at once, as by default.
 func (f *fleet) testUntold(t *testing.T) {
 	t.Helper()
-	f.place(t, "none", map[string]string{"kind": "none"})
+	f.place(t, namespace, "none", map[string]string{"kind": "none"})
 	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"=none")
 	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
 	job := f.submitHeld(t, "", memberName, elsewhere)
@@ -133,7 +130,7 @@ func (f *fleet) testNamedByQueue(t *testing.T) {
 	job := f.submit(t)
 	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, memberName)
-	f.place(t, "other", map[string]string{"accelerator": "none"})
+	f.place(t, namespace, "other", map[string]string{"accelerator": "none"})
 	kubectl(t, f.hub, "label", "clusterprofile", elsewhere, "-n", namespace, "accelerator=none")
 	job = f.submitFor(t, "other")
 	testenv.Eventually(t, f.complete(t, job))
@@ -163,11 +160,11 @@ func (f *fleet) testFollows(t *testing.T) {
 
 func (f *fleet) testMissing(t *testing.T) {
 	kubectl(t, f.hub, "create", "namespace", "team-b")
-	f.placeIn(t, "team-b", "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
+	f.place(t, "team-b", "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
 	job := f.submitFor(t, "late")
 	testenv.Eventually(t, f.event(t, "NoDecision", "there is no decision of Placement default/late"))
 	testenv.Eventually(t, f.nominated(t, job))
-	f.place(t, "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
+	f.place(t, namespace, "late", map[string]string{"accelerator": "nvidia-tesla-t4"})
 	testenv.Eventually(t, f.complete(t, job))
 	f.requireOnlyOn(t, job, memberName)
 }
@@ -227,12 +224,7 @@ func (f *fleet) hold(t *testing.T, policy string, members []string) {
 }
 
 // place makes a Placement of the clusters that have labels.
-func (f *fleet) place(t *testing.T, name string, labels map[string]string) {
-	t.Helper()
-	f.placeIn(t, namespace, name, labels)
-}
-
-func (f *fleet) placeIn(t *testing.T, namespace, name string, labels map[string]string) {
+func (f *fleet) place(t *testing.T, namespace, name string, labels map[string]string) {
 	t.Helper()
 	placement := &v1alpha1.Placement{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Placement"},
@@ -255,12 +247,6 @@ type workload struct {
 	} `json:"status"`
 }
 
-func (w *workload) reserved() bool {
-	return slices.ContainsFunc(w.Status.Conditions, func(c metav1.Condition) bool {
-		return c.Type == "QuotaReserved" && c.Status == metav1.ConditionTrue
-	})
-}
-
 // workloadOf returns the Workload of a Job on the hub.
 func (f *fleet) workloadOf(ctx context.Context, t *testing.T, job string) (*workload, error) {
 	t.Helper()
@@ -270,20 +256,11 @@ func (f *fleet) workloadOf(ctx context.Context, t *testing.T, job string) (*work
 	}
 	for i := range list.Items {
 		if owner := metav1.GetControllerOf(&list.Items[i]); owner != nil && owner.Name == job {
-			return as[workload](&list.Items[i])
+			w := &workload{}
+			return w, runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, w)
 		}
 	}
 	return nil, fmt.Errorf("job %s has no Workload", job)
-}
-
-// as returns an object as a T.
-func as[T any](object *unstructured.Unstructured) (*T, error) {
-	data, err := object.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	typed := new(T)
-	return typed, json.Unmarshal(data, typed)
 }
 
 // nominated returns a check that the Workload of a Job is nominated for clusters, in any order.
@@ -333,24 +310,19 @@ func (f *fleet) settled(t *testing.T, job string, clusters ...string) {
 	t.Helper()
 	testenv.Eventually(t, f.nominated(t, job, clusters...))
 	for _, m := range f.members {
+		workloads := dynamicClient(t, m.Cluster).Resource(kueueWorkloads).Namespace(namespace)
 		testenv.Eventually(t, func(ctx context.Context) error {
-			has, err := m.hasCopy(ctx, t, job)
-			if err == nil && has != slices.Contains(clusters, m.Name()) {
-				err = fmt.Errorf("%s has a copy: %t", m.Name(), has)
+			list, err := workloads.List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
 			}
-			return err
+			has := slices.ContainsFunc(list.Items, func(w unstructured.Unstructured) bool { return strings.Contains(w.GetName(), job) })
+			if has != slices.Contains(clusters, m.Name()) {
+				return fmt.Errorf("%s has a copy: %t", m.Name(), has)
+			}
+			return nil
 		})
 	}
-}
-
-// hasCopy says whether the member has the Workload of a Job.
-func (m *member) hasCopy(ctx context.Context, t *testing.T, job string) (bool, error) {
-	t.Helper()
-	list, err := dynamicClient(t, m.Cluster).Resource(kueueWorkloads).Namespace(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(list.Items, func(w unstructured.Unstructured) bool { return strings.Contains(w.GetName(), job) }), nil
 }
 
 // hasMade says whether an object for a Job of the hub was ever made on the member.

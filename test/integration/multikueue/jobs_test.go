@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"testing"
 
@@ -16,7 +15,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -57,7 +55,7 @@ func TestMultiKueue_Token(t *testing.T) {
 	t.Run("a Job of the hub runs on the member and ends on the hub", func(t *testing.T) {
 		name := f.submit(t)
 		testenv.Eventually(t, f.complete(t, name))
-		testenv.Eventually(t, func(ctx context.Context) error { return f.goneFromMember(ctx, t, name) })
+		testenv.AwaitGone(t, f.members[0].Kube(t).BatchV1().Jobs(namespace), name)
 	})
 	t.Run("another token takes over", func(t *testing.T) {
 		answers = append(answers, f.request(t, unchanged))
@@ -85,11 +83,9 @@ func unchanged(*v1alpha1.AuthTokenRequest) {}
 // them.
 func (f *fleet) request(t *testing.T, edit func(*v1alpha1.AuthTokenRequest)) *v1alpha1.AuthTokenRequest {
 	t.Helper()
-	data := testenv.Must[[]byte](t)(os.ReadFile(example(t, "authtokenrequest-kueue-v0.19.yaml")))
-	request, answer := &v1alpha1.AuthTokenRequest{}, &v1alpha1.AuthTokenRequest{}
-	require.NoError(t, yaml.UnmarshalStrict(data, request))
+	request, answer := read[v1alpha1.AuthTokenRequest](t, "authtokenrequest-kueue-v0.19.yaml"), &v1alpha1.AuthTokenRequest{}
 	edit(request)
-	data = testenv.Must[[]byte](t)(yaml.Marshal(request))
+	data := testenv.Must[[]byte](t)(yaml.Marshal(request))
 	// The server learns of the member's Secret by a watch.
 	testenv.Eventually(t, func(ctx context.Context) error {
 		out, err := testenv.Kubectl(ctx, f.hub.Kubeconfig(), string(data), "create", "-f", "-", "-o", "yaml")
@@ -155,10 +151,7 @@ func (f *fleet) submit(t *testing.T) string {
 
 func (f *fleet) exampleJob(t *testing.T) *batchv1.Job {
 	t.Helper()
-	data := testenv.Must[[]byte](t)(os.ReadFile(example(t, "job.yaml")))
-	job := &batchv1.Job{}
-	require.NoError(t, yaml.UnmarshalStrict(data, job))
-	return job
+	return read[batchv1.Job](t, "job.yaml")
 }
 
 // complete returns a check that the Job is complete on the hub, where nothing but Kueue ends it,
@@ -177,19 +170,6 @@ func (f *fleet) complete(t *testing.T, name string) func(context.Context) error 
 			}
 		}
 		return fmt.Errorf("its status on the hub is %+v", job.Status)
-	}
-}
-
-func (f *fleet) goneFromMember(ctx context.Context, t *testing.T, name string) error {
-	t.Helper()
-	_, err := f.members[0].Kube(t).BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err == nil:
-		return errors.New("the member's Job is still there")
-	default:
-		return err
 	}
 }
 

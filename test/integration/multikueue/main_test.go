@@ -7,13 +7,17 @@ package multikueue
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
 
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/test/kubelet"
 	"clusterpass.dev/test/testenv"
 )
@@ -52,23 +56,30 @@ func startFleet(t *testing.T, edit func(configuration map[string]any), names ...
 	return f
 }
 
-// startMember runs a member with Kueue and its queues, and joins it: its ClusterProfile is in
-// namespace.
+// startWithSet is startFleet with the set of all members. The controller manager may keep Secrets
+// for Kueue, and objects of Kueue.
+func startWithSet(t *testing.T, edit func(configuration map[string]any), names ...string) *fleet {
+	t.Helper()
+	f := startFleet(t, edit, names...)
+	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
+	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
+	kubectl(t, f.hub, "-n", testenv.KueueNamespace, "create", "rolebinding", "clusterpass-credential-sets",
+		"--clusterrole=clusterpass:credential-sets", "--serviceaccount=clusterpass-system:clusterpass-controller-manager")
+	kubectl(t, f.hub, "create", "clusterrolebinding", "clusterpass-multikueue",
+		"--clusterrole=clusterpass:multikueue", "--serviceaccount=clusterpass-system:clusterpass-controller-manager")
+	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
+	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, fmt.Sprintf("%d clusters", len(names))))
+	return f
+}
+
+// startMember runs a member with Kueue and its queues, whose Jobs are completed, and joins it: its
+// ClusterProfile is in namespace.
 func (f *fleet) startMember(t *testing.T, namespace, name string) *member {
 	t.Helper()
 	m := &member{Cluster: testenv.Start(t, testenv.Options{Name: name, Audit: true})}
 	m.kueue = testenv.StartKueue(t, m.Cluster, testenv.KueueConfig{Role: testenv.KueueWorker})
 	kubectl(t, m.Cluster, "apply", "--server-side", "-f", example(t, "worker-queues.yaml"))
-	startKubelet(t, m.Cluster)
-	require.NoError(t, testenv.Join(t.Context(), f.hub, m.Cluster, namespace, name))
-	return m
-}
-
-// startKubelet completes the member's Jobs until the test ends.
-func startKubelet(t *testing.T, member *testenv.Cluster) {
-	t.Helper()
-	k, err := kubelet.New(member.RESTConfig())
-	require.NoError(t, err)
+	k := testenv.Must[*kubelet.Kubelet](t)(kubelet.New(m.RESTConfig()))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { k.Run(ctx) })
@@ -76,6 +87,8 @@ func startKubelet(t *testing.T, member *testenv.Cluster) {
 		cancel()
 		running.Wait()
 	})
+	require.NoError(t, testenv.Join(t.Context(), f.hub, m.Cluster, namespace, name))
+	return m
 }
 
 // kubectl runs kubectl as the cluster's admin and returns what it prints.
@@ -90,9 +103,15 @@ func example(t *testing.T, name string) string {
 	return filepath.Join(testenv.Root(t), "artifacts", "examples", "multikueue", name)
 }
 
+// read returns the object in one.
+func read[T any](t *testing.T, name string) *T {
+	t.Helper()
+	object := new(T)
+	require.NoError(t, yaml.UnmarshalStrict(testenv.Must[[]byte](t)(os.ReadFile(example(t, name))), object))
+	return object
+}
+
 func dynamicClient(t *testing.T, cluster *testenv.Cluster) dynamic.Interface {
 	t.Helper()
-	client, err := dynamic.NewForConfig(cluster.RESTConfig())
-	require.NoError(t, err)
-	return client
+	return testenv.Must[dynamic.Interface](t)(dynamic.NewForConfig(cluster.RESTConfig()))
 }

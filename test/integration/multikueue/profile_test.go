@@ -50,8 +50,7 @@ func TestMultiKueue_CredentialPlugin(t *testing.T) {
 	credentials, refused := f.members[0].requestsOf(t, "system:serviceaccount:default:kueue")
 	assert.NotEmpty(t, credentials)
 	assert.Empty(t, refused)
-	secrets := f.secrets(t)
-	assert.Empty(t, secrets.Items, "the set keeps no credentials")
+	assert.Empty(t, f.secrets(t).Items, "the set keeps no credentials")
 	f.testGrantOfKueue(t)
 }
 
@@ -91,10 +90,9 @@ func (f *fleet) tellPlugin(t *testing.T, m *member) {
 // there, and is Kueue to the hub.
 func withPlugin(t *testing.T, kubeconfig string) func(configuration map[string]any) {
 	t.Helper()
-	root := testenv.Root(t)
 	plugin := filepath.Join(t.TempDir(), "clusterpass-credential-plugin")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", plugin, "./cmd/clusterpass-credential-plugin")
-	build.Dir = root
+	build.Dir = testenv.Root(t)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -25,14 +25,9 @@ func TestMultiKueue_ReplacedCluster(t *testing.T) {
 	// After this long Kueue takes the Jobs of a worker that it can't reach for lost; 15 minutes by
 	// default.
 	const lost = 5 * time.Second
-	f := startFleet(t, func(configuration map[string]any) {
+	f := startWithSet(t, func(configuration map[string]any) {
 		configuration["multiKueue"].(map[string]any)["workerLostTimeout"] = lost.String()
 	}, memberName)
-	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
-	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
-	f.allow(t)
-	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "1 clusters"))
 	first := f.profileUID(t, memberName)
 
 	// By another cluster under its name, then by one under its labels.
@@ -70,15 +65,6 @@ func (f *fleet) testReplacement(t *testing.T, name string) {
 		_, err := f.hub.Kube(t).CoreV1().Secrets(testenv.KueueNamespace).Get(t.Context(), setName+"-"+secret, metav1.GetOptions{})
 		require.Error(t, err, "the Secret for the lost cluster is gone")
 	}
-}
-
-// allow lets the controller manager keep Secrets for Kueue, and objects of Kueue.
-func (f *fleet) allow(t *testing.T) {
-	t.Helper()
-	kubectl(t, f.hub, "-n", testenv.KueueNamespace, "create", "rolebinding", "clusterpass-credential-sets",
-		"--clusterrole=clusterpass:credential-sets", "--serviceaccount=clusterpass-system:clusterpass-controller-manager")
-	kubectl(t, f.hub, "create", "clusterrolebinding", "clusterpass-multikueue",
-		"--clusterrole=clusterpass:multikueue", "--serviceaccount=clusterpass-system:clusterpass-controller-manager")
 }
 
 func (f *fleet) profileUID(t *testing.T, name string) types.UID {

@@ -31,12 +31,7 @@ var (
 
 // Tokens rotate under load.
 func TestMultiKueue_Rotation(t *testing.T) {
-	f := startFleet(t, nil, memberName, "smartfish")
-	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
-	testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{})
-	f.allow(t)
-	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
-	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
+	f := startWithSet(t, nil, memberName, "smartfish")
 	tokens := f.tokens(t)
 
 	watched := f.watchClusters(t)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +23,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	clientv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
@@ -278,7 +276,7 @@ func (f *fleet) testAuthor(t *testing.T) {
 		rbacv1.PolicyRule{APIGroups: []string{"kueue.x-k8s.io"}, Resources: []string{"multikueueclusters"}, Verbs: []string{"create"}, ResourceNames: []string{"bravelion"}})
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.knows(t))
-	testenv.Create(t, testenv.Clusterpass(t, f.hub.User(t, author)).ClusterpassV1alpha1().ClusterCredentialSets(namespace), f.exampleSet(t))
+	testenv.Create(t, testenv.Clusterpass(t, f.hub.User(t, author)).ClusterpassV1alpha1().ClusterCredentialSets(namespace), read[v1alpha1.ClusterCredentialSet](t, setFile))
 	// Tokens it may have; of what Kueue needs, nothing else than the one that RBAC names.
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonForbidden, author, "create on multikueueclusters.kueue.x-k8s.io \"smartfish\"",
 		"create on multikueueconfigs.kueue.x-k8s.io \"fleet\""))
@@ -286,14 +284,6 @@ func (f *fleet) testAuthor(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, names)
 	assert.Equal(t, []string{"bravelion"}, clusters)
-}
-
-func (f *fleet) exampleSet(t *testing.T) *v1alpha1.ClusterCredentialSet {
-	t.Helper()
-	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Clean(example(t, setFile))))
-	set := &v1alpha1.ClusterCredentialSet{}
-	require.NoError(t, yaml.UnmarshalStrict(data, set))
-	return set
 }
 
 func (f *fleet) testDeletion(t *testing.T) {
@@ -327,8 +317,7 @@ func (f *fleet) testDeletion(t *testing.T) {
 
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.nothingLeft(t))
-	list := f.secrets(t)
-	assert.Empty(t, list.Items)
+	assert.Empty(t, f.secrets(t).Items)
 
 	// Kueue goes by the AdmissionCheck that it holds back, also for the next set of that name.
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
