@@ -34,24 +34,22 @@ func TestCache_Modes(t *testing.T) {
 }
 
 func TestCache_UnusableEntries(t *testing.T) {
-	tests := []struct {
-		name  string
+	for name, test := range map[string]struct {
 		spoil func(t *testing.T, path string)
 		// unsafe says that the cache is left alone; else the entry is replaced.
 		unsafe bool
 	}{
-		{name: "one that others may read is replaced", spoil: chmod(0o640)},
-		{name: "one that others may write is replaced", spoil: chmod(0o602)},
-		{name: "half a file is replaced", spoil: write(`{"version":2,"token":"token-1-for`)},
-		{name: "an empty file is replaced", spoil: write("")},
-		{name: "another version is replaced", spoil: write(`{"version":1,"token":"token-1-for-default/bravelion"}`)},
-		{name: "one without a token is replaced", spoil: write(`{"version":2,"expiration":"2030-01-01T00:00:00Z"}`)},
-		{name: "a link is left alone", spoil: link, unsafe: true},
-		{name: "a folder is left alone", spoil: mkdir, unsafe: true},
-		{name: "another user's is left alone", spoil: chown, unsafe: true},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		"one that others may read is replaced":  {spoil: chmod(0o640)},
+		"one that others may write is replaced": {spoil: chmod(0o602)},
+		"half a file is replaced":               {spoil: write(`{"version":2,"token":"token-1-for`)},
+		"an empty file is replaced":             {spoil: write("")},
+		"another version is replaced":           {spoil: write(`{"version":1,"token":"token-1-for-default/bravelion"}`)},
+		"one without a token is replaced":       {spoil: write(`{"version":2,"expiration":"2030-01-01T00:00:00Z"}`)},
+		"a link is left alone":                  {spoil: link, unsafe: true},
+		"a folder is left alone":                {spoil: mkdir, unsafe: true},
+		"another user's is left alone":          {spoil: chown, unsafe: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			hub, dir := newFakeHub(t), cacheDir(t)
 			hub.get(t, dir, 1)
 			path := entries(t, dir)[0]
@@ -83,17 +81,15 @@ func TestCache_UnusableEntries(t *testing.T) {
 }
 
 func TestCache_UnsafeFolders(t *testing.T) {
-	tests := []struct {
-		name   string
+	for name, test := range map[string]struct {
 		change func(t *testing.T, dir string)
 		want   string
 	}{
-		{name: "one that others may enter", change: chmod(0o755), want: "chmod 700"},
-		{name: "a link", change: link, want: "not a folder of yours"},
-		{name: "another user's", change: chown, want: "not a folder of yours"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		"one that others may enter": {change: chmod(0o755), want: "chmod 700"},
+		"a link":                    {change: link, want: "not a folder of yours"},
+		"another user's":            {change: chown, want: "not a folder of yours"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "tokens")
 			mkdir(t, dir)
 			test.change(t, dir)
@@ -105,22 +101,23 @@ func TestCache_UnsafeFolders(t *testing.T) {
 }
 
 func TestSource_GetUnsafeCache(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, dir string){
-		"a folder that can't be made":       func(t *testing.T, dir string) { t.Helper(); write("")(t, dir) },
-		"one that others may enter":         func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); chmod(0o777)(t, dir) },
-		"a link":                            func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); link(t, dir) },
-		"another user's":                    func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); chown(t, dir) },
-		"a list of logins that is a link":   func(t *testing.T, dir string) { t.Helper(); mkdir(t, dir); mkdir(t, filepath.Join(dir, loginsName)) },
+	for name, spoiling := range map[string][]func(t *testing.T, dir string){
+		"a folder that can't be made":       {write("")},
+		"one that others may enter":         {mkdir, chmod(0o777)},
+		"a link":                            {mkdir, link},
+		"another user's":                    {mkdir, chown},
+		"a list of logins that is a link":   {mkdir, func(t *testing.T, dir string) { t.Helper(); mkdir(t, filepath.Join(dir, loginsName)) }},
 		"a home without a folder of caches": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := newServer(t)
 			dir := filepath.Join(t.TempDir(), "tokens")
-			if spoil == nil {
+			if spoiling == nil {
 				dir = ""
 				t.Setenv("HOME", "")
 				t.Setenv("XDG_CACHE_HOME", "")
-			} else {
+			}
+			for _, spoil := range spoiling {
 				spoil(t, dir)
 			}
 			for range 2 {

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"sigs.k8s.io/cluster-inventory-api/pkg/credentialplugin"
 
@@ -27,12 +26,11 @@ func TestParseExec(t *testing.T) {
 			return `{"apiVersion":"client.authentication.k8s.io/` + version + `","kind":"ExecCredential","spec":{"interactive":false,
 			"cluster":{"server":"https://bravelion.example.com","certificate-authority-data":"Y2E=","config":{"serviceAccountName":"work"}}}}`
 		}
-		tests := map[string]struct{ info, want string }{
+		for name, test := range map[string]struct{ info, want string }{
 			"v1":      {ask("v1"), "client.authentication.k8s.io/v1"},
 			"v1beta1": {ask("v1beta1"), "client.authentication.k8s.io/v1beta1"},
 			"nobody":  {"", "client.authentication.k8s.io/v1"},
-		}
-		for name, test := range tests {
+		} {
 			t.Run(name, func(t *testing.T) {
 				exec, err := ParseExec(test.info)
 				require.NoError(t, err)
@@ -64,28 +62,24 @@ func TestParseExec(t *testing.T) {
 
 // The plugin asks for what the ClusterProfile says.
 func TestPlugin_GetToken(t *testing.T) {
+	type client = clientauthenticationv1.Cluster
 	hub := newFakeHub(t)
-	right := clientauthenticationv1.Cluster{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
-	extension := `{"targetClusterProfile":{"namespace":"fleet","name":"bravelion"},"serviceAccountName":"work"}`
-	tests := []struct {
-		name   string
-		change func(*clientauthenticationv1.Cluster)
-		in     clientauthenticationv1.Cluster
+	for name, test := range map[string]struct {
+		change func(*client)
 		want   string
 		err    string
 	}{
-		{name: "a token of the cluster that the extension names", want: "token-1-for-fleet/bravelion"},
-		{name: "no server", change: func(c *clientauthenticationv1.Cluster) { c.Server = "" }, err: "provideClusterInfo"},
-		{name: "no extension", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = nil }, err: "no extension " + ExecExtension},
-		{name: "annotations, which the requester alone may set", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = []byte(`{"annotations":{"ticket":"1"}}`) }, err: "unknown field"},
-		{name: "a misspelt field", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = []byte(`{"clusterRole":["view"]}`) }, err: "unknown field"},
-		{name: "no cluster", change: func(c *clientauthenticationv1.Cluster) { c.Config.Raw = []byte(`{"serviceAccountName":"work"}`) }, err: "which ClusterProfile"},
-		{name: "another server", change: func(c *clientauthenticationv1.Cluster) { c.Server = "https://thief.example.com" }, err: "handed out"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			cluster := right.DeepCopy()
-			cluster.Config = runtime.RawExtension{Raw: []byte(extension)}
+		"a token of the cluster that the extension names": {want: "token-1-for-fleet/bravelion"},
+		"no server":    {change: func(c *client) { c.Server = "" }, err: "provideClusterInfo"},
+		"no extension": {change: func(c *client) { c.Config.Raw = nil }, err: "no extension " + ExecExtension},
+		"annotations, which the requester alone may set": {change: func(c *client) { c.Config.Raw = []byte(`{"annotations":{"ticket":"1"}}`) }, err: "unknown field"},
+		"a misspelt field": {change: func(c *client) { c.Config.Raw = []byte(`{"clusterRole":["view"]}`) }, err: "unknown field"},
+		"no cluster":       {change: func(c *client) { c.Config.Raw = []byte(`{"serviceAccountName":"work"}`) }, err: "which ClusterProfile"},
+		"another server":   {change: func(c *client) { c.Server = "https://thief.example.com" }, err: "handed out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &client{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
+			cluster.Config.Raw = []byte(`{"targetClusterProfile":{"namespace":"fleet","name":"bravelion"},"serviceAccountName":"work"}`)
 			if test.change != nil {
 				test.change(cluster)
 			}
@@ -112,68 +106,52 @@ func TestCheckDestination(t *testing.T) {
 	type client = clientauthenticationv1.Cluster
 	ours, next, thief := newAuthority(t, "ours"), newAuthority(t, "next"), newAuthority(t, "thief")
 	both := append(append([]byte{}, ours...), next...)
-	const server = "https://bravelion.example.com:6443"
-	hub := v1alpha1.Cluster{Server: server, CertificateAuthorityData: ours}
-	ofSystem := v1alpha1.Cluster{Server: server}
-	ofBoth := v1alpha1.Cluster{Server: server, CertificateAuthorityData: both}
-	named := v1alpha1.Cluster{Server: server, CertificateAuthorityData: ours, TLSServerName: "kubernetes"}
+	const address = "https://bravelion.example.com:6443"
+	server := func(address string, authorities []byte) v1alpha1.Cluster {
+		return v1alpha1.Cluster{Server: address, CertificateAuthorityData: authorities}
+	}
+	to := func(address string, authorities []byte) client {
+		return client{Server: address, CertificateAuthorityData: authorities}
+	}
+	hub, ofSystem := server(address, ours), server(address, nil)
+	named := hub
+	named.TLSServerName = "kubernetes"
 	for name, test := range map[string]struct {
 		to  client
 		hub v1alpha1.Cluster
 		// err is empty if the token may go there.
 		err string
 	}{
-		"the same server and authority": {client{Server: server, CertificateAuthorityData: ours}, hub, ""},
+		"the same server and authority": {to(address, ours), hub, ""},
 		"the same server, written in another way": {
-			client{Server: "https://BRAVELION.example.com/", CertificateAuthorityData: append([]byte("# CA\n"), ours...)},
-			v1alpha1.Cluster{Server: "https://bravelion.example.com:443", CertificateAuthorityData: ours}, "",
+			to("https://BRAVELION.example.com/", append([]byte("# CA\n"), ours...)), server("https://bravelion.example.com:443", ours), "",
 		},
-		"the authorities of the system on both sides": {client{Server: server}, ofSystem, ""},
-		"one authority of the two that the hub names": {client{Server: server, CertificateAuthorityData: next}, ofBoth, ""},
-		"one authority more": {
-			client{Server: server, CertificateAuthorityData: both}, hub, "which the hub does not name",
-		},
-		"another authority": {
-			client{Server: server, CertificateAuthorityData: thief}, hub, "which the hub does not name",
-		},
-		"the authorities of the system in place of the hub's": {
-			client{Server: server}, hub, "only one of the client and the hub has any",
-		},
-		"an authority in place of the system's": {
-			client{Server: server, CertificateAuthorityData: thief}, ofSystem, "only one of the client and the hub has any",
-		},
-		"no authority, in some bytes": {client{Server: server, CertificateAuthorityData: []byte("none")}, hub, "not PEM"},
-		"another host": {
-			client{Server: "https://thief.example.com:6443", CertificateAuthorityData: ours}, hub, "thief.example.com",
-		},
-		"another port": {
-			client{Server: "https://bravelion.example.com", CertificateAuthorityData: ours}, hub, "the client's server",
-		},
+		"the authorities of the system on both sides":         {to(address, nil), ofSystem, ""},
+		"one authority of the two that the hub names":         {to(address, next), server(address, both), ""},
+		"one authority more":                                  {to(address, both), hub, "which the hub does not name"},
+		"another authority":                                   {to(address, thief), hub, "which the hub does not name"},
+		"the authorities of the system in place of the hub's": {to(address, nil), hub, "only one of the client and the hub has any"},
+		"an authority in place of the system's":               {to(address, thief), ofSystem, "only one of the client and the hub has any"},
+		"no authority, in some bytes":                         {to(address, []byte("none")), hub, "not PEM"},
+		"another host":                                        {to("https://thief.example.com:6443", ours), hub, "thief.example.com"},
+		"another port":                                        {to("https://bravelion.example.com", ours), hub, "the client's server"},
 		"another path, which a proxy may send elsewhere": {
-			client{Server: server + "/smartfish", CertificateAuthorityData: ours},
-			v1alpha1.Cluster{Server: server + "/bravelion", CertificateAuthorityData: ours}, "the client's server",
+			to(address+"/smartfish", ours), server(address+"/bravelion", ours), "the client's server",
 		},
-		"another host that looks like the right one": {
-			client{Server: "https://bravelion.example.com:6443@thief.example.com:6443", CertificateAuthorityData: ours}, hub, "the client's server",
-		},
+		"another host that looks like the right one": {to(address+"@thief.example.com:6443", ours), hub, "the client's server"},
 		"no encryption": {
-			client{Server: "http://bravelion.example.com:6443"},
-			v1alpha1.Cluster{Server: "http://bravelion.example.com:6443"}, "the client's server",
+			to("http://bravelion.example.com:6443", nil), server("http://bravelion.example.com:6443", nil), "the client's server",
 		},
 		"no verification": {
-			client{Server: server, CertificateAuthorityData: ours, InsecureSkipTLSVerify: true}, hub, "insecure-skip-tls-verify",
+			client{Server: address, CertificateAuthorityData: ours, InsecureSkipTLSVerify: true}, hub, "insecure-skip-tls-verify",
 		},
 		"the name that the hub expects in the certificate": {
-			client{Server: server, CertificateAuthorityData: ours, TLSServerName: "kubernetes"}, named, "",
+			client{Server: address, CertificateAuthorityData: ours, TLSServerName: "kubernetes"}, named, "",
 		},
-		"the name left out, as upstream's access library does": {
-			client{Server: server, CertificateAuthorityData: ours}, named, "",
-		},
-		"another name": {
-			client{Server: server, CertificateAuthorityData: ours, TLSServerName: "thief"}, hub, "tls-server-name",
-		},
+		"the name left out, as upstream's access library does": {to(address, ours), named, ""},
+		"another name": {client{Server: address, CertificateAuthorityData: ours, TLSServerName: "thief"}, hub, "tls-server-name"},
 		"a proxy of the client's own": {
-			client{Server: server, CertificateAuthorityData: ours, ProxyURL: "http://proxy.example.com"}, hub, "",
+			client{Server: address, CertificateAuthorityData: ours, ProxyURL: "http://proxy.example.com"}, hub, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,25 +34,23 @@ func TestParseRequest_Flags(t *testing.T) {
 	full.Roles = []v1alpha1.Role{{Namespace: "a", Name: "b"}}
 	full.Audiences = []string{"vault"}
 	full.ExpirationSeconds = ptr.To[int64](900)
-	tests := []struct {
-		name string
+	for name, test := range map[string]struct {
 		args []string
 		want func(*Request)
 	}{
-		{name: "without flags nothing changes", want: func(*Request) {}},
-		{name: "the arguments of a request make that request", args: full.Args(), want: func(r *Request) {
+		"without flags nothing changes": {want: func(*Request) {}},
+		"the arguments of a request make that request": {args: full.Args(), want: func(r *Request) {
 			target := r.TargetClusterProfile
 			*r = full
 			r.TargetClusterProfile = target
 			r.TargetClusterProfile.UID = "1"
 		}},
-		{name: "an empty role is none", args: []string{"--cluster-role="}, want: func(r *Request) { r.ClusterRoles = nil }},
-		{name: "roles are replaced and not added", args: []string{"--cluster-role=edit,admin"}, want: func(r *Request) {
+		"an empty role is none": {args: []string{"--cluster-role="}, want: func(r *Request) { r.ClusterRoles = nil }},
+		"roles are replaced and not added": {args: []string{"--cluster-role=edit,admin"}, want: func(r *Request) {
 			r.ClusterRoles = []v1alpha1.ClusterRole{{Name: "edit"}, {Name: "admin"}}
 		}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	} {
+		t.Run(name, func(t *testing.T) {
 			got, want := request(), request()
 			test.want(&want)
 			require.NoError(t, parsed(t, test.args...).Apply(&got))

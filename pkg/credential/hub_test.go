@@ -26,9 +26,10 @@ import (
 const (
 	secretToken = "header.claims.signature-that-is-secret"
 
-	answered = `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `",` +
+	answerType = `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest"`
+	answered   = answerType + `,"status":{"token":"` + secretToken + `",` +
 		`"expirationTimestamp":"2026-11-23T13:00:00Z","refreshAfter":"2026-11-23T12:48:00Z","cluster":{"server":"https://bravelion.example.com"}}}`
-	forbiddenAnswer = `{"apiVersion":"v1","kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"missing: bind:view"}`
+	forbidden = `{"apiVersion":"v1","kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"`
 )
 
 // serve runs a hub that gives one answer, and returns a client for it and the last request.
@@ -76,22 +77,20 @@ func TestHub_Mint(t *testing.T) {
 }
 
 func TestHub_MintFailures(t *testing.T) {
-	tests := []struct {
-		name   string
+	for name, test := range map[string]struct {
 		code   int
 		answer string
 		want   string
 	}{
-		{name: "a refusal is told in the hub's words", code: http.StatusForbidden, answer: forbiddenAnswer, want: "missing: bind:view"},
-		{name: "no token", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest"}`, want: "without a token"},
-		{name: "a token that says no time", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `"}}`, want: "without a token"},
-		{name: "half an answer", code: http.StatusCreated, answer: answered[:len(answered)-2], want: "something other"},
-		{name: "times that are none", code: http.StatusCreated, answer: `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","status":{"token":"` + secretToken + `","refreshAfter":"` + secretToken + `"}}`, want: "something other"},
-		{name: "another kind", code: http.StatusCreated, answer: `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, want: "something other"},
-		{name: "no JSON", code: http.StatusCreated, answer: secretToken, want: "something other"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		"a refusal is told in the hub's words": {http.StatusForbidden, forbidden + `missing: bind:view"}`, "missing: bind:view"},
+		"no token":                             {http.StatusCreated, answerType + `}`, "without a token"},
+		"a token that says no time":            {http.StatusCreated, answerType + `,"status":{"token":"` + secretToken + `"}}`, "without a token"},
+		"half an answer":                       {http.StatusCreated, answered[:len(answered)-2], "something other"},
+		"times that are none":                  {http.StatusCreated, answerType + `,"status":{"token":"` + secretToken + `","refreshAfter":"` + secretToken + `"}}`, "something other"},
+		"another kind":                         {http.StatusCreated, `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, "something other"},
+		"no JSON":                              {http.StatusCreated, secretToken, "something other"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			hub, _, _ := serve(t, test.code, test.answer)
 			_, err := hub.Mint(t.Context(), request())
 			require.ErrorContains(t, err, test.want)
@@ -111,7 +110,7 @@ func TestHub_MintEndlessAnswers(t *testing.T) {
 	}{
 		"an answer":       {http.StatusCreated, answered[:len(answered)-3] + `,"x":"`, maxAnswer},
 		"what is no JSON": {http.StatusCreated, "", maxAnswer},
-		"a refusal":       {http.StatusForbidden, `{"apiVersion":"v1","kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"`, maxRefusal},
+		"a refusal":       {http.StatusForbidden, forbidden, maxRefusal},
 		"a failure":       {http.StatusBadGateway, "", maxRefusal},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +150,7 @@ func TestHub_MintLogsNoToken(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		err  error
 		want bool
 	}{
@@ -161,9 +160,8 @@ func TestRefused(t *testing.T) {
 		"not reached":      {errUnreachable, false},
 		"internal error":   {apierrors.NewInternalError(errUnreachable), false},
 		"too many":         {apierrors.NewTooManyRequests("", 1), false},
-		"request time out": {&apierrors.StatusError{ErrStatus: apierrors.NewGenericServerResponse(http.StatusRequestTimeout, "", v1alpha1.Resource(""), "", "", 0, false).ErrStatus}, false},
-	}
-	for name, test := range tests {
+		"request time out": {apierrors.NewGenericServerResponse(http.StatusRequestTimeout, "", v1alpha1.Resource(""), "", "", 0, false), false},
+	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, refused(test.err)) })
 	}
 }

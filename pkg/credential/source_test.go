@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -25,8 +26,7 @@ const (
 
 // When the hub is asked.
 func TestSource_Get(t *testing.T) {
-	tests := []struct {
-		name string
+	for name, test := range map[string]struct {
 		// after is how long after the first token another is wanted, of a hub that answers err.
 		after  time.Duration
 		err    error
@@ -37,36 +37,31 @@ func TestSource_Get(t *testing.T) {
 		// asked is how often the hub was asked then.
 		asked int
 	}{
-		{name: "a fresh token is used again", after: 47 * time.Minute, want: first, asked: 1},
-		{name: "from refreshAfter on the hub is asked", after: refreshAfter, want: second, asked: 2},
-		{name: "an expired token is replaced", after: 2 * time.Hour, want: second, asked: 2},
-		{name: "a token older than the flag allows is replaced", after: 5 * time.Minute, maxAge: 5 * time.Minute, want: second, asked: 2},
-		{name: "a flag above refreshAfter changes nothing", after: refreshAfter, maxAge: 2 * time.Hour, want: second, asked: 2},
-		{name: "a hub that is not reached leaves the token in use", after: refreshAfter, err: errUnreachable, want: first, asked: 2},
-		{name: "so does one that is not well", after: refreshAfter, err: apierrors.NewServiceUnavailable("shutting down"), want: first, asked: 2},
-		{name: "so does one that has too much to do", after: refreshAfter, err: apierrors.NewTooManyRequestsError("later"), want: first, asked: 2},
-		{name: "so does one whose member times out", after: refreshAfter, err: apierrors.NewTimeoutError("bravelion", 1), want: first, asked: 2},
-		{name: "a refusal is told", after: refreshAfter, err: refusal(), asked: 2},
-		{name: "a cluster that is gone is told", after: refreshAfter, err: apierrors.NewNotFound(schema.GroupResource{}, "bravelion"), asked: 2},
-		{name: "an expired token is not used when the hub is not reached", after: lifetime, err: errUnreachable, asked: 2},
-		{name: "the hub is not asked before it is time", after: time.Minute, err: refusal(), want: first, asked: 1},
-		{name: "another process gets the token, too", after: time.Minute, caller: 2, want: first, asked: 1},
-		{name: "a process that has the token already was refused with it", after: time.Minute, caller: 1, want: second, asked: 2},
-		{name: "but a token of the last seconds is not replaced for that", after: 4 * time.Second, caller: 1, want: first, asked: 1},
-		{name: "and stays in use when the hub is not reached", after: time.Minute, caller: 1, err: errUnreachable, want: first, asked: 2},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		"a fresh token is used again":                              {after: 47 * time.Minute, want: first, asked: 1},
+		"from refreshAfter on the hub is asked":                    {after: refreshAfter, want: second, asked: 2},
+		"an expired token is replaced":                             {after: 2 * time.Hour, want: second, asked: 2},
+		"a token older than the flag allows is replaced":           {after: 5 * time.Minute, maxAge: 5 * time.Minute, want: second, asked: 2},
+		"a flag above refreshAfter changes nothing":                {after: refreshAfter, maxAge: 2 * time.Hour, want: second, asked: 2},
+		"a hub that is not reached leaves the token in use":        {after: refreshAfter, err: errUnreachable, want: first, asked: 2},
+		"so does one that is not well":                             {after: refreshAfter, err: apierrors.NewServiceUnavailable("shutting down"), want: first, asked: 2},
+		"so does one that has too much to do":                      {after: refreshAfter, err: apierrors.NewTooManyRequestsError("later"), want: first, asked: 2},
+		"so does one whose member times out":                       {after: refreshAfter, err: apierrors.NewTimeoutError("bravelion", 1), want: first, asked: 2},
+		"a refusal is told":                                        {after: refreshAfter, err: refusal(), asked: 2},
+		"a cluster that is gone is told":                           {after: refreshAfter, err: apierrors.NewNotFound(schema.GroupResource{}, "bravelion"), asked: 2},
+		"an expired token is not used when the hub is not reached": {after: lifetime, err: errUnreachable, asked: 2},
+		"the hub is not asked before it is time":                   {after: time.Minute, err: refusal(), want: first, asked: 1},
+		"another process gets the token, too":                      {after: time.Minute, caller: 2, want: first, asked: 1},
+		"a process that has the token already was refused with it": {after: time.Minute, caller: 1, want: second, asked: 2},
+		"but a token of the last seconds is not replaced for that": {after: 4 * time.Second, caller: 1, want: first, asked: 1},
+		"and stays in use when the hub is not reached":             {after: time.Minute, caller: 1, err: errUnreachable, want: first, asked: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
 			hub, dir := newFakeHub(t), cacheDir(t)
 			hub.get(t, dir, 1)
 			hub.pass(test.after)
 			hub.err = test.err
 
-			caller := test.caller
-			if caller == 0 {
-				caller = 2
-			}
-			source := hub.source(t, dir, caller)
+			source := hub.source(t, dir, cmp.Or(test.caller, 2))
 			source.options.MaxAge = test.maxAge
 			got, err := source.Get(t.Context(), request(), nil)
 			assert.Equal(t, test.asked, hub.asked)
@@ -201,15 +196,14 @@ func TestSource_GetForOtherClusters(t *testing.T) {
 
 // Requests that say too little.
 func TestSource_GetInvalidRequests(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		change func(*Request)
 		want   string
 	}{
 		"no cluster":   {func(r *Request) { r.TargetClusterProfile.Name = "" }, "which ClusterProfile"},
 		"no namespace": {func(r *Request) { r.Namespace = "" }, "which ClusterProfile"},
 		"no account":   {func(r *Request) { r.ServiceAccountName = "" }, "default/bravelion names no ServiceAccount"},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			hub, r := newFakeHub(t), request()
 			test.change(&r)
@@ -234,13 +228,12 @@ func TestSource_GetWithoutCache(t *testing.T) {
 // What client-go is told.
 func TestCredential_ExecStatus(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		askAgain, want time.Duration
 	}{
 		"when to ask again, and not when the token expires":     {askAgain: refreshAfter, want: refreshAfter},
 		"three seconds at the least, with a clock that is fast": {askAgain: -time.Hour, want: minValidity},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := &Credential{Token: "t", Expiration: now.Add(lifetime), AskAgain: now.Add(test.askAgain)}
 			status := c.ExecStatus(now)
@@ -256,7 +249,8 @@ func TestOpenCache_Default(t *testing.T) {
 	t.Setenv("HOME", home)
 	opened, err := openCache("")
 	require.NoError(t, err)
-	assert.Equal(t, filepath.Join("clusterpass", "tokens"), filepath.Join(filepath.Base(filepath.Dir(opened.dir)), filepath.Base(opened.dir)))
+	parent, name := filepath.Split(opened.dir)
+	assert.Equal(t, "clusterpass/tokens", filepath.Base(parent)+"/"+name)
 }
 
 // A refused token is replaced once.

@@ -103,7 +103,7 @@ func example(t *testing.T, name string) string {
 	return filepath.Join(testenv.Root(t), "artifacts", "examples", "multikueue", name)
 }
 
-// read returns the object in one.
+// read returns the object in such a file.
 func read[T any](t *testing.T, name string) *T {
 	t.Helper()
 	object := new(T)
