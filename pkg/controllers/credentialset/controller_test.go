@@ -188,7 +188,7 @@ func TestIsRefused(t *testing.T) {
 			Causes: []metav1.StatusCause{{Type: cause}}, RetryAfterSeconds: retryAfter,
 		}}}
 	}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		err  error
 		want bool
 	}{
@@ -205,8 +205,7 @@ func TestIsRefused(t *testing.T) {
 		"an error that is no answer says nothing":    {errors.New("connection refused"), false},
 		"the set is a newer one than in the cache":   {status(409, metav1.StatusReasonConflict, "", 0), false},
 		"the hub's credential is not accepted there": {status(503, metav1.StatusReasonServiceUnavailable, member.CauseUnauthorized, 0), false},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, isRefused(test.err)) })
 	}
 }

@@ -114,54 +114,52 @@ func TestNominate(t *testing.T) {
 	for i := range 30 {
 		many = append(many, fmt.Sprintf("c%02d", i))
 	}
+	type objects = []metav1.Object
+	by := func(clusters ...string) nomination {
+		return nomination{clusters, reasonNominated, "by Placement team/p"}
+	}
 	for name, test := range map[string]struct {
-		workload *workload
-		config   *multiKueueConfig
-		objects  []metav1.Object
-		want     nomination
+		change  func(*workload)
+		config  *multiKueueConfig
+		objects objects
+		want    nomination
 	}{
 		"a Workload that names no Placement may go everywhere": {
-			newWorkload("w", nil), newConfig("b", "a"), nil,
+			nil, newConfig("b", "a"), nil,
 			nomination{[]string{"b", "a"}, reasonNominated, "neither it nor its LocalQueue names a Placement"},
 		},
 		"the best cluster of a decision comes first, over all slices": {
-			newWorkload("w", naming("p")), newConfig("a", "b", "c"),
-			[]metav1.Object{newDecision(team, "p", "1", "a"), newDecision(team, "p", "0", "c")},
-			nomination{[]string{"c", "a"}, reasonNominated, "by Placement team/p"},
+			naming("p"), newConfig("a", "b", "c"), objects{newDecision(team, "p", "1", "a"), newDecision(team, "p", "0", "c")}, by("c", "a"),
 		},
 		"the Placement of the LocalQueue counts where the Workload names none": {
-			newWorkload("w", nil), newConfig("a", "b"), []metav1.Object{newQueue("p"), newDecision(team, "p", "0", "b")},
-			nomination{[]string{"b"}, reasonNominated, "by Placement team/p"},
+			nil, newConfig("a", "b"), objects{newQueue("p"), newDecision(team, "p", "0", "b")}, by("b"),
 		},
 		"that of the Workload counts before that of the LocalQueue": {
-			newWorkload("w", naming("p")), newConfig("a", "b"),
-			[]metav1.Object{newQueue("q"), newDecision(team, "p", "0", "a"), newDecision(team, "q", "0", "b")},
-			nomination{[]string{"a"}, reasonNominated, "by Placement team/p"},
+			naming("p"), newConfig("a", "b"),
+			objects{newQueue("q"), newDecision(team, "p", "0", "a"), newDecision(team, "q", "0", "b")}, by("a"),
 		},
 		"a Placement of another namespace is none": {
-			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision("other", "p", "0", "a")},
+			naming("p"), newConfig("a"), objects{newDecision("other", "p", "0", "a")},
 			nomination{nil, reasonNoDecision, "there is no decision of Placement team/p"},
 		},
 		"a decision for nothing nominates nothing": {
-			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision(team, "p", "0")},
+			naming("p"), newConfig("a"), objects{newDecision(team, "p", "0")},
 			nomination{nil, reasonNoCluster, "Placement team/p has chosen 0 clusters, none of them of MultiKueueConfig fleet"},
 		},
 		"no cluster is nominated that the queue does not go to": {
-			newWorkload("w", naming("p")), newConfig("a"), []metav1.Object{newDecision(team, "p", "0", "b", "c")},
+			naming("p"), newConfig("a"), objects{newDecision(team, "p", "0", "b", "c")},
 			nomination{nil, reasonNoCluster, "Placement team/p has chosen 2 clusters, none of them of MultiKueueConfig fleet"},
 		},
 		"a cluster that says which ClusterProfile it is about is not for another of its name": {
-			newWorkload("w", naming("p")), newConfig("a", "b"),
-			[]metav1.Object{newCluster("a", "fleet/a"), newCluster("b", "fleet/x"), newDecision(team, "p", "0", "team/a", "fleet/x", "fleet/b")},
-			nomination{[]string{"b"}, reasonNominated, "by Placement team/p"},
+			naming("p"), newConfig("a", "b"),
+			objects{newCluster("a", "fleet/a"), newCluster("b", "fleet/x"), newDecision(team, "p", "0", "team/a", "fleet/x", "fleet/b")}, by("b"),
 		},
 		"twenty are as many as a Workload can be nominated for": {
-			newWorkload("w", naming("p")), newConfig(many...), []metav1.Object{newDecision(team, "p", "0", many...)},
-			nomination{many[:20], reasonNominated, "by Placement team/p"},
+			naming("p"), newConfig(many...), objects{newDecision(team, "p", "0", many...)}, by(many[:20]...),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			is, err := newController(t, test.objects...).nominate(test.workload, test.config)
+			is, err := newController(t, test.objects...).nominate(newWorkload("w", test.change), test.config)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, is)
 		})
@@ -175,28 +173,28 @@ func TestController_ConfigOf(t *testing.T) {
 		w.OwnerReferences = []metav1.OwnerReference{{UID: "job", Controller: &isController}}
 	}
 	for name, test := range map[string]struct {
-		workload *workload
-		objects  []metav1.Object
-		want     bool
+		change func(*workload)
+		// other changes another Workload, if there is one.
+		other func(*workload)
+		want  bool
 	}{
-		"one whose check for MultiKueue is pending": {newWorkload("w", nil), nil, true},
-		"not one whose check is done": {newWorkload("w", func(w *workload) {
-			w.Status.AdmissionChecks[1].State = "Ready"
-		}), nil, false},
-		"not one without such a check": {newWorkload("w", func(w *workload) {
-			w.Status.AdmissionChecks = []checkState{{Name: "quota", State: pending}}
-		}), nil, false},
-		"not one of a Job of which another Workload has a cluster: Kueue takes it there": {newWorkload("w", owner), []metav1.Object{
-			newWorkload("leader", func(w *workload) { owner(w); w.Status.ClusterName = "a" }),
-		}, false},
-		"one of a Job whose UID somebody has put on a Workload of their own": {newWorkload("w", owner), []metav1.Object{
-			newWorkload("elsewhere", func(w *workload) { owner(w); w.Namespace, w.Status.ClusterName = "other", "a" }),
-		}, true},
-		"one of a Job of which no other Workload has a cluster": {newWorkload("w", owner), []metav1.Object{newWorkload("leader", owner)}, true},
+		"one whose check for MultiKueue is pending": {nil, nil, true},
+		"not one whose check is done":               {func(w *workload) { w.Status.AdmissionChecks[1].State = "Ready" }, nil, false},
+		"not one without such a check":              {func(w *workload) { w.Status.AdmissionChecks = []checkState{{Name: "quota", State: pending}} }, nil, false},
+		"not one of a Job of which another Workload has a cluster: Kueue takes it there": {
+			owner, func(w *workload) { owner(w); w.Status.ClusterName = "a" }, false,
+		},
+		"one of a Job whose UID somebody has put on a Workload of their own": {
+			owner, func(w *workload) { owner(w); w.Namespace, w.Status.ClusterName = "other", "a" }, true,
+		},
+		"one of a Job of which no other Workload has a cluster": {owner, owner, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects := append(test.objects, newCheck("quota", "example.com/quota"), newCheck("fleet", kueue.MultiKueue), newConfig("a"))
-			config, err := newController(t, objects...).configOf(test.workload)
+			objects := []metav1.Object{newCheck("quota", "example.com/quota"), newCheck("fleet", kueue.MultiKueue), newConfig("a")}
+			if test.other != nil {
+				objects = append(objects, newWorkload("leader", test.other))
+			}
+			config, err := newController(t, objects...).configOf(newWorkload("w", test.change))
 			require.NoError(t, err)
 			assert.Equal(t, test.want, config != nil)
 		})
@@ -276,6 +274,7 @@ func TestController_Report(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
+	wrote := func(nominated ...string) progress { return progress{nominated: nominated, version: "7"} }
 	for name, test := range map[string]struct {
 		progress       progress
 		version        string
@@ -283,12 +282,12 @@ func TestProgress(t *testing.T) {
 		behind, others bool
 	}{
 		"before the first write nothing is known of others": {progress{}, "5", []string{"b"}, false, false},
-		"the cache has the Workload from before the write":  {progress{nominated: []string{"a"}, version: "7"}, "5", nil, true, false},
-		"the cache has the write":                           {progress{nominated: []string{"a"}, version: "7"}, "7", []string{"a"}, false, false},
-		"Kueue has written the same in another order":       {progress{nominated: []string{"a", "b"}, version: "7"}, "8", []string{"b", "a"}, false, false},
-		"Kueue has taken the nomination back":               {progress{nominated: []string{"a"}, version: "7"}, "8", nil, false, false},
-		"somebody has nominated others":                     {progress{nominated: []string{"a"}, version: "7"}, "8", []string{"a", "b"}, false, true},
-		"somebody has nominated where nothing was to be":    {progress{version: "7"}, "8", []string{"a"}, false, true},
+		"the cache has the Workload from before the write":  {wrote("a"), "5", nil, true, false},
+		"the cache has the write":                           {wrote("a"), "7", []string{"a"}, false, false},
+		"Kueue has written the same in another order":       {wrote("a", "b"), "8", []string{"b", "a"}, false, false},
+		"Kueue has taken the nomination back":               {wrote("a"), "8", nil, false, false},
+		"somebody has nominated others":                     {wrote("a"), "8", []string{"a", "b"}, false, true},
+		"somebody has nominated where nothing was to be":    {wrote(), "8", []string{"a"}, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorkload("w", nil)

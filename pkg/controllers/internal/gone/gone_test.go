@@ -16,10 +16,9 @@ import (
 
 func TestIs(t *testing.T) {
 	grants := schema.GroupResource{Group: "clusterpass.dev", Resource: "authtokengrants"}
-	notFound := apierrors.NewNotFound(grants, "work")
-	withoutDetails := apierrors.NewNotFound(grants, "work")
+	notFound, withoutDetails := apierrors.NewNotFound(grants, "work"), apierrors.NewNotFound(grants, "work")
 	withoutDetails.ErrStatus.Details = nil
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		err  error
 		want bool
 	}{
@@ -34,10 +33,7 @@ func TestIs(t *testing.T) {
 		"an answer without details":         {withoutDetails, false},
 		"the object, which is in our way":   {apierrors.NewConflict(grants, "work", errors.New("it is not as you know it")), false},
 		"an error that is no answer at all": {errors.New("connection refused"), false},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, Is(test.err, grants, "work"))
-		})
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, Is(test.err, grants, "work")) })
 	}
 }

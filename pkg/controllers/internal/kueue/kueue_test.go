@@ -15,23 +15,16 @@ import (
 )
 
 func TestUsable(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		installed bool
 		// allowed is the one subresource of Workloads that may be written.
 		allowed string
 		want    string
 	}{
-		"without Kueue": {
-			allowed: "status", want: "the hub does not serve kueue.x-k8s.io/v1beta2: Kueue is not installed there, or too old",
-		},
-		"without rights": {
-			installed: true, want: "the controller manager may not get, patch workloads/status; get, patch localqueues",
-		},
-		"with rights on one resource": {
-			installed: true, allowed: "status", want: "the controller manager may not get, patch localqueues",
-		},
-	}
-	for name, test := range tests {
+		"without Kueue":               {false, "status", "the hub does not serve kueue.x-k8s.io/v1beta2: Kueue is not installed there, or too old"},
+		"without rights":              {true, "", "the controller manager may not get, patch workloads/status; get, patch localqueues"},
+		"with rights on one resource": {true, "status", "the controller manager may not get, patch localqueues"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			hub := fake.NewClientset()
 			if test.installed {

@@ -20,7 +20,7 @@ import (
 )
 
 func TestRun(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		again time.Duration
 		err   error
 		// want is how often an item is reconciled in 10 seconds, requeues how many failures the queue
@@ -31,8 +31,7 @@ func TestRun(t *testing.T) {
 		"after the time that it returns again":                         {again: 4 * time.Second, want: 3},
 		"after an error with backoff":                                  {err: errors.New("no"), want: 4, requeues: 4},
 		"after the time that the error says, which counts no failures": {err: RetryError(3 * time.Second), want: 4},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

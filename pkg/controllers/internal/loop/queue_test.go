@@ -17,15 +17,14 @@ func TestTurns(t *testing.T) {
 	pushed := []item{
 		{"a", "one", "1"}, {"a", "one", "2"}, {"a", "one", "3"}, {"a", "two", "4"}, {"b", "one", "5"}, {"b", "one", "6"}, {"c", "one", "7"},
 	}
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		groupings []func(item) string
 		want      string
 	}{
 		"without groups, items come in their order":       {nil, "1234567"},
 		"groups take turns":                               {[]func(item) string{byNamespace}, "1572634"},
 		"the groups of a group take turns in those of it": {[]func(item) string{byNamespace, bySet}, "1574623"},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			q := NewTurns(test.groupings...)
 			for range 2 {
