@@ -43,7 +43,7 @@ func TestController_TellAuthor(t *testing.T) {
 			}
 			t.Cleanup(c.setQueue.ShutDown)
 			since := metav1.NewTime(now.Add(-test.age))
-			set := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+			set := setOf(all)
 			set.Spec.Author.Since, set.Spec.Author.Groups = &since, test.groups
 			next := set.DeepCopy()
 			c.setAuthorConditions(set, next)

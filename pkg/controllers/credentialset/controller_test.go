@@ -43,7 +43,7 @@ type setsHub struct {
 
 func newSets(t *testing.T) *setsHub {
 	t.Helper()
-	s := &setsHub{hub: newHub(t), there: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
+	s := &setsHub{hub: newHub(t), there: newIndexer(t)}
 	s.sets = listers.NewClusterCredentialSetLister(s.there)
 	s.Recorder = &events.FakeRecorder{}
 	s.setQueue = workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName](),
@@ -78,7 +78,7 @@ func newSets(t *testing.T) *setsHub {
 // add adds a set, whose Secrets are in its namespace, and returns the keys of its credentials.
 func (s *setsHub) add(t *testing.T, namespace, name string) []credentialKey {
 	t.Helper()
-	set := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	set := setOf(all)
 	set.Namespace, set.Name, set.UID = namespace, name, types.UID(namespace+"-"+name)
 	set.Spec.Secret = v1alpha1.CredentialSecret{Name: name + "-{{.cluster.name}}", Format: v1alpha1.SecretFormatToken}
 	require.NoError(t, s.there.Add(set))

@@ -64,6 +64,7 @@ func cached(t *testing.T, w *wanted) *corev1.Secret {
 }
 
 func TestWanted_Due(t *testing.T) {
+	const request, contents = "the request has changed", "the contents of the Secret are to change"
 	for name, test := range map[string]struct {
 		change func(w *wanted, secret *corev1.Secret)
 		why    string
@@ -74,18 +75,18 @@ func TestWanted_Due(t *testing.T) {
 		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is due", true, mint},
 		"at once for other rights": {func(w *wanted, _ *corev1.Secret) {
 			w.set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
-		}, "the request has changed", false, mint},
-		"at once for another lifetime": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, "the request has changed", false, mint},
-		"at once for another format":   {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, "the contents of the Secret are to change", false, repair},
-		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, "the contents of the Secret are to change", false, repair},
+		}, request, false, mint},
+		"at once for another lifetime": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, request, false, mint},
+		"at once for another format":   {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, contents, false, repair},
+		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, contents, false, repair},
 		"at once for another format of a release that did not note what the token is for": {func(w *wanted, s *corev1.Secret) {
 			w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
 			delete(s.Annotations, annotationTokenInputs)
-		}, "the request has changed", false, mint},
-		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, "the request has changed", false, mint},
+		}, request, false, mint},
+		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, request, false, mint},
 		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {
 			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
-		}, "the request has changed", false, mint},
+		}, request, false, mint},
 		"at once where somebody wrote over it":      {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false, repair},
 		"at once where it does not tell its times":  {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false, repair},
 		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false, mint},
@@ -94,7 +95,7 @@ func TestWanted_Due(t *testing.T) {
 			w := newWanted()
 			secret := cached(t, w)
 			test.change(w, secret)
-			due, what, why := w.due(secret, func(string) bool { return true })
+			due, what, why := w.due(secret, always)
 			assert.Equal(t, test.why, why)
 			assert.Equal(t, test.what, what)
 			if !test.late {
@@ -111,7 +112,7 @@ func TestWanted_Due(t *testing.T) {
 	assert.Equal(t, issued.Add(grantLag), due, "unless the cache is only behind")
 	secret := cached(t, w)
 	w.set.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
-	due, what, why = w.due(secret, func(string) bool { return true })
+	due, what, why = w.due(secret, always)
 	assert.Equal(t, "a rotation was requested", why)
 	assert.Equal(t, mint, what)
 	assert.Equal(t, issued.Add(rotatePause), due, "not more often than that")
@@ -125,7 +126,7 @@ func TestWanted_DueSpread(t *testing.T) {
 	for i := range 1000 {
 		w := newWanted()
 		w.profile.UID = types.UID(fmt.Sprintf("uid-%d", i))
-		due, _, _ := w.due(cached(t, w), func(string) bool { return true })
+		due, _, _ := w.due(cached(t, w), always)
 		after := due.Sub(issued)
 		assert.GreaterOrEqual(t, after, 43*time.Minute)
 		assert.LessOrEqual(t, after, 48*time.Minute)

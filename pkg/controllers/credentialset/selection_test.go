@@ -65,14 +65,13 @@ const signer = "signer"
 func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision) *hub {
 	t.Helper()
 	h := &hub{
-		grantsThere:     cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
-		placementsThere: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}),
-		clock:           testingclock.NewFakeClock(time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)),
-		allows:          func(*authorizationv1.ResourceAttributes) bool { return true },
+		grantsThere: newIndexer(t), placementsThere: newIndexer(t),
+		clock:  testingclock.NewFakeClock(issued),
+		allows: func(*authorizationv1.ResourceAttributes) bool { return true },
 	}
 	var objects []runtime.Object
 	for _, name := range []string{"bravelion", "smartfish"} {
-		objects = append(objects, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: name, ResourceVersion: "1", Labels: map[string]string{"cluster": name}}})
+		objects = append(objects, newProfile("fleet", name))
 	}
 	for _, slice := range decisionsGiven {
 		objects = append(objects, slice)
@@ -114,6 +113,12 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 	return h
 }
 
+func newProfile(namespace, name string) *inventoryv1alpha1.ClusterProfile {
+	return &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: name, ResourceVersion: "1", Labels: map[string]string{"cluster": name},
+	}}
+}
+
 // decided is a decision of team with the key gpu.
 func decided(name, writer string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
 	slice := &inventoryv1alpha1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{
@@ -128,6 +133,28 @@ func decided(name, writer string, clusters ...string) *inventoryv1alpha1.Placeme
 	return slice
 }
 
+// all selects all clusters.
+var all = v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
+
+func naming(names ...string) v1alpha1.ClusterSelection {
+	return v1alpha1.ClusterSelection{Names: names}
+}
+
+// decidedBy selects by decisions with the key gpu.
+func decidedBy(writers ...string) v1alpha1.ClusterSelection {
+	return v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: writers}
+}
+
+// newIndexer returns a cache that has objects.
+func newIndexer(t *testing.T, objects ...any) cache.Indexer {
+	t.Helper()
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	for _, object := range objects {
+		require.NoError(t, indexer.Add(object))
+	}
+	return indexer
+}
+
 func setOf(clusters v1alpha1.ClusterSelection) *v1alpha1.ClusterCredentialSet {
 	clusters.Namespace = "fleet"
 	return &v1alpha1.ClusterCredentialSet{
@@ -138,24 +165,27 @@ func setOf(clusters v1alpha1.ClusterSelection) *v1alpha1.ClusterCredentialSet {
 
 func TestController_Matching(t *testing.T) {
 	h := newHub(t, decided("a", "controller", "bravelion"), decided("b", "mallory", "smartfish"), decided("c", "controller", "smartfish", "gone"))
-	labelled := func(name string) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchLabels: map[string]string{"cluster": name}}
+	labelled := func(name string, clusters v1alpha1.ClusterSelection) v1alpha1.ClusterSelection {
+		clusters.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"cluster": name}}
+		return clusters
 	}
 	for name, test := range map[string]struct {
 		clusters v1alpha1.ClusterSelection
 		want     []string
 	}{
-		"labels":                          {v1alpha1.ClusterSelection{LabelSelector: labelled("bravelion")}, []string{"bravelion"}},
-		"no labels are all":               {v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}, []string{"bravelion", "smartfish"}},
-		"names":                           {v1alpha1.ClusterSelection{Names: []string{"smartfish", "gone"}}, []string{"smartfish"}},
-		"decisions of those who count":    {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"mallory"}}, []string{"smartfish"}},
-		"of several of them":              {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller", "mallory"}}, []string{"bravelion", "smartfish"}},
-		"of nobody who is there":          {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"kim"}}, nil},
-		"of another key":                  {v1alpha1.ClusterSelection{DecisionKey: "cpu", DecisionWriters: []string{"controller"}}, nil},
-		"of anybody, in an old set":       {v1alpha1.ClusterSelection{DecisionKey: "gpu"}, []string{"bravelion", "smartfish"}},
-		"decisions that names bound":      {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, Names: []string{"smartfish"}}, []string{"smartfish"}},
-		"decisions that labels bound":     {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, LabelSelector: labelled("bravelion")}, []string{"bravelion"}},
-		"no more than they, by the bound": {v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"mallory"}, LabelSelector: labelled("bravelion")}, nil},
+		"labels":                       {labelled("bravelion", v1alpha1.ClusterSelection{}), []string{"bravelion"}},
+		"no labels are all":            {all, []string{"bravelion", "smartfish"}},
+		"names":                        {naming("smartfish", "gone"), []string{"smartfish"}},
+		"decisions of those who count": {decidedBy("mallory"), []string{"smartfish"}},
+		"of several of them":           {decidedBy("controller", "mallory"), []string{"bravelion", "smartfish"}},
+		"of nobody who is there":       {decidedBy("kim"), nil},
+		"of another key":               {v1alpha1.ClusterSelection{DecisionKey: "cpu", DecisionWriters: []string{"controller"}}, nil},
+		"of anybody, in an old set":    {decidedBy(), []string{"bravelion", "smartfish"}},
+		"decisions that names bound": {
+			v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, Names: []string{"smartfish"}}, []string{"smartfish"},
+		},
+		"decisions that labels bound":     {labelled("bravelion", decidedBy("controller")), []string{"bravelion"}},
+		"no more than they, by the bound": {labelled("bravelion", decidedBy("mallory")), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := setOf(test.clusters)
@@ -193,7 +223,7 @@ func (u unlisted) List(labels.Selector) ([]*inventoryv1alpha1.ClusterProfile, er
 func TestController_MatchingByName(t *testing.T) {
 	h := newHub(t, decided("a", "controller", "bravelion"))
 	h.profiles = unlisted{ClusterProfileLister: h.profiles, t: t}
-	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
+	byDecision := decidedBy("controller")
 	bounded := byDecision
 	bounded.LabelSelector = &metav1.LabelSelector{}
 	for name, test := range map[string]struct {
@@ -202,7 +232,7 @@ func TestController_MatchingByName(t *testing.T) {
 	}{
 		"decisions":                   {byDecision, []string{"bravelion"}},
 		"decisions that labels bound": {bounded, []string{"bravelion"}},
-		"names":                       {v1alpha1.ClusterSelection{Names: []string{"smartfish"}}, []string{"smartfish"}},
+		"names":                       {naming("smartfish"), []string{"smartfish"}},
 		"nothing, which selects none": {v1alpha1.ClusterSelection{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +247,6 @@ func TestController_MatchingByName(t *testing.T) {
 func TestController_SelectedForbidden(t *testing.T) {
 	h := newHub(t)
 	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
-	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
 	add := func(cluster string, uid, of types.UID) {
 		g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: cluster, Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(of)}}}
 		g.Spec.ClusterProfile = v1alpha1.GrantedClusterProfile{Namespace: "fleet", Name: cluster, UID: uid}
@@ -239,7 +268,7 @@ func TestController_SelectedForbidden(t *testing.T) {
 	assert.Empty(t, selected(setOf(all)), "there is nothing that the set has no grant for")
 	add("bravelion", "", "set-1")
 	assert.Equal(t, []string{"bravelion"}, selected(setOf(all)), "what it has a grant for stays")
-	assert.Equal(t, []string{"bravelion"}, selected(setOf(v1alpha1.ClusterSelection{Names: []string{"smartfish"}})), "whatever it selects now")
+	assert.Equal(t, []string{"bravelion"}, selected(setOf(naming("smartfish"))), "whatever it selects now")
 	keepsNone := setOf(all)
 	keepsNone.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
 	is, err := h.selectClusters(t.Context(), keepsNone)
@@ -249,27 +278,23 @@ func TestController_SelectedForbidden(t *testing.T) {
 }
 
 func TestDecisions_Doubts(t *testing.T) {
-	owned := func(change func(slice *inventoryv1alpha1.PlacementDecision)) *inventoryv1alpha1.PlacementDecision {
-		slice := decided("gpu-decision-1", signer, "bravelion")
-		slice.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(&metav1.ObjectMeta{Name: "gpu", UID: "placement-1"}, v1alpha1.SchemeGroupVersion.WithKind("Placement"))}
-		change(slice)
+	orphan := decided("gpu-decision-1", signer, "bravelion")
+	ownedBy := func(kind, name string, uid types.UID) *inventoryv1alpha1.PlacementDecision {
+		slice, owner := orphan.DeepCopy(), &metav1.ObjectMeta{Name: name, UID: uid}
+		slice.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, v1alpha1.SchemeGroupVersion.WithKind(kind))}
 		return slice
 	}
 	for name, test := range map[string]struct {
 		slice *inventoryv1alpha1.PlacementDecision
 		why   string
 	}{
-		"one of a Placement counts":                  {owned(func(*inventoryv1alpha1.PlacementDecision) {}), ""},
-		"one that was orphaned does not":             {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences = nil }), "it belongs to no Placement"},
-		"nor one of another kind":                    {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Kind = "Pod" }), "it belongs to no Placement"},
-		"nor one of a Placement that is gone":        {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].Name = "cpu" }), "its Placement is gone"},
-		"nor one of a Placement that was made again": {owned(func(s *inventoryv1alpha1.PlacementDecision) { s.OwnerReferences[0].UID = "placement-0" }), "its Placement is gone"},
-		"nor one that was given to another Placement": {owned(func(s *inventoryv1alpha1.PlacementDecision) {
-			s.OwnerReferences[0].Name, s.OwnerReferences[0].UID = "own", "own-1"
-		}), "it has the key of another Placement"},
-		"nor one of a Placement that is being deleted": {owned(func(s *inventoryv1alpha1.PlacementDecision) {
-			s.OwnerReferences[0].Name, s.OwnerReferences[0].UID = "held", "held-1"
-		}), "its Placement is being deleted"},
+		"one of a Placement counts":                    {ownedBy("Placement", "gpu", "placement-1"), ""},
+		"one that was orphaned does not":               {orphan, "it belongs to no Placement"},
+		"nor one of another kind":                      {ownedBy("Pod", "gpu", "placement-1"), "it belongs to no Placement"},
+		"nor one of a Placement that is gone":          {ownedBy("Placement", "cpu", "placement-1"), "its Placement is gone"},
+		"nor one of a Placement that was made again":   {ownedBy("Placement", "gpu", "placement-0"), "its Placement is gone"},
+		"nor one that was given to another Placement":  {ownedBy("Placement", "own", "own-1"), "it has the key of another Placement"},
+		"nor one of a Placement that is being deleted": {ownedBy("Placement", "held", "held-1"), "its Placement is being deleted"},
 		"nor one of another writer":                    {decided("a", "mallory", "bravelion"), `it is written by "mallory", whom spec.clusters.decisionWriters does not name`},
 		"one of another writer that counts needs none": {decided("a", "kim", "bravelion"), ""},
 	} {
@@ -288,15 +313,15 @@ func TestDecisions_Doubts(t *testing.T) {
 	t.Run("one that is being deleted does not count, whoever may hold it up", func(t *testing.T) {
 		slice := decided("a", "kim", "bravelion")
 		slice.DeletionTimestamp, slice.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
-		found, err := newHub(t, slice).matching(t.Context(), setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"kim"}}))
+		found, err := newHub(t, slice).matching(t.Context(), setOf(decidedBy("kim")))
 		require.NoError(t, err)
 		assert.Empty(t, found)
 	})
 }
 
 func TestController_Grace(t *testing.T) {
-	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "bravelion", ResourceVersion: "1"}}
-	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
+	profile := newProfile("fleet", "bravelion")
+	byDecision := decidedBy("controller")
 	bounded := byDecision
 	bounded.Names = []string{"smartfish"}
 	h := newHub(t)
@@ -317,7 +342,7 @@ func TestController_Grace(t *testing.T) {
 		assert.Equal(t, decisionGrace, grace(byDecision, profile))
 	})
 	t.Run("what a set itself leaves out goes at once", func(t *testing.T) {
-		for _, clusters := range []v1alpha1.ClusterSelection{bounded, {Names: []string{"smartfish"}}, {LabelSelector: &metav1.LabelSelector{}}} {
+		for _, clusters := range []v1alpha1.ClusterSelection{bounded, naming("smartfish"), all} {
 			assert.Zero(t, grace(clusters, profile))
 		}
 	})
@@ -332,10 +357,8 @@ func TestController_Grace(t *testing.T) {
 }
 
 func TestController_SyncCredentialNotSelected(t *testing.T) {
-	h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"smartfish"}})
-	there := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
-	require.NoError(t, there.Add(set))
-	h.sets = listers.NewClusterCredentialSetLister(there)
+	h, set := newHub(t), setOf(naming("smartfish"))
+	h.sets = listers.NewClusterCredentialSetLister(newIndexer(t, set))
 	h.record(set, "bravelion").state = state{v1alpha1.CredentialStatus{ClusterProfile: "bravelion"}, set.Generation, time.Time{}}
 	again, err := h.syncCredential(t.Context(), credentialKey{cache.MetaObjectToName(set), "bravelion"})
 	require.NoError(t, err)
@@ -357,7 +380,7 @@ func TestController_Remove(t *testing.T) {
 		"a Secret without a grant goes at once":                   {of(), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, set := newHub(t), setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}})
+			h, set := newHub(t), setOf(decidedBy("controller"))
 			kube, client := fake.NewClientset(secret), ours.NewClientset(g)
 			h.Hub, h.Client = kube, client
 			stays, err := h.remove(t.Context(), set, "bravelion", test.of, true)
@@ -379,7 +402,7 @@ func TestController_Remove(t *testing.T) {
 }
 
 func TestController_Removable(t *testing.T) {
-	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bravelion", ResourceVersion: "1"}}
+	profile := newProfile("default", "bravelion")
 	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "set"}}
 	leaving := &member.Leaving{}
 	for name, test := range map[string]struct {
@@ -392,11 +415,9 @@ func TestController_Removable(t *testing.T) {
 		"one that stays after all is not, if a cache is behind": {marks: marks{cached: leaving}, words: "default/bravelion stays after all"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
-			require.NoError(t, indexer.Add(profile))
 			c := &Controller{
 				Options:  Options{Inventory: inventoryfake.NewSimpleClientset(profile), Members: test.marks},
-				profiles: inventorylisters.NewClusterProfileLister(indexer),
+				profiles: inventorylisters.NewClusterProfileLister(newIndexer(t, profile)),
 			}
 			removable, _, err := c.removable(t.Context(), set, "bravelion")
 			assert.Equal(t, test.removable, removable)
@@ -443,8 +464,7 @@ func TestController_RecordRemains(t *testing.T) {
 }
 
 func TestController_AuthorRefused(t *testing.T) {
-	byNames := v1alpha1.ClusterSelection{Names: []string{"bravelion", "smartfish"}}
-	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
+	byNames := naming("bravelion", "smartfish")
 	decision := v1alpha1.ClusterSelection{DecisionKey: "gpu", Names: []string{"bravelion"}}
 	refusal := func(h *hub, set *v1alpha1.ClusterCredentialSet) string {
 		refused, err := h.authorRefused(t.Context(), set)
@@ -511,14 +531,13 @@ func TestController_AuthorRefused(t *testing.T) {
 
 // A set that keeps no credentials leaves its consumer as it is while its author may not select.
 func TestController_SyncSetRefused(t *testing.T) {
-	h, set := newHub(t), setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	h, set := newHub(t), setOf(all)
 	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
 	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
 	set.Status.Selected, set.Status.Ready = 2, 2
 	set.Status.Conditions = []metav1.Condition{{Type: v1alpha1.MultiKueueReady, Status: metav1.ConditionTrue, Reason: v1alpha1.MultiKueueReasonActive}}
-	there, client := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}), ours.NewClientset(set)
-	require.NoError(t, there.Add(set))
-	h.sets, h.Client = listers.NewClusterCredentialSetLister(there), client
+	client := ours.NewClientset(set)
+	h.sets, h.Client = listers.NewClusterCredentialSetLister(newIndexer(t, set)), client
 	again, err := h.syncSet(t.Context(), cache.MetaObjectToName(set)) // Without a Keeper of Kueue's objects.
 	require.NoError(t, err)
 	assert.Equal(t, refusedPeriod, again, "nothing else says when the author may")
@@ -535,7 +554,7 @@ func TestController_SyncSetRefused(t *testing.T) {
 
 func TestController_TellReady(t *testing.T) {
 	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
-	byDecision := v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}}
+	byDecision := decidedBy("controller")
 	updateStatus := func(set *v1alpha1.ClusterCredentialSet, selected *selection) *metav1.Condition {
 		setReady(set, ready, selected)
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
@@ -551,7 +570,7 @@ func TestController_TellReady(t *testing.T) {
 		assert.Equal(t, selected.refused, is.Message)
 	})
 	t.Run("names that are no ClusterProfile's are in the message", func(t *testing.T) {
-		h, set := newHub(t), setOf(v1alpha1.ClusterSelection{Names: []string{"bravelion", "bravelino"}})
+		h, set := newHub(t), setOf(naming("bravelion", "bravelino"))
 		selected, err := h.selectClusters(t.Context(), set)
 		require.NoError(t, err)
 		is := updateStatus(set, selected)
@@ -579,7 +598,7 @@ func TestController_TellReady(t *testing.T) {
 }
 
 func TestController_TellWriters(t *testing.T) {
-	old := setOf(v1alpha1.ClusterSelection{DecisionKey: "gpu"})
+	old := setOf(decidedBy())
 	c := &Controller{Options: Options{User: "someone"}}
 	c.setAnyDecisionWriter(old)
 	is := meta.FindStatusCondition(old.Status.Conditions, v1alpha1.CredentialSetAnyDecisionWriter)
@@ -588,7 +607,7 @@ func TestController_TellWriters(t *testing.T) {
 	old.Spec.Clusters.DecisionWriters = []string{"controller"}
 	c.setAnyDecisionWriter(old)
 	assert.Empty(t, old.Status.Conditions, "and no more once it names whose do")
-	byLabels := setOf(v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}})
+	byLabels := setOf(all)
 	c.setAnyDecisionWriter(byLabels)
 	assert.Empty(t, byLabels.Status.Conditions)
 }
@@ -596,7 +615,6 @@ func TestController_TellWriters(t *testing.T) {
 func TestController_MaxCredentials(t *testing.T) {
 	h := newHub(t)
 	h.limits.max = 3
-	all := v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{}}
 	named := func(namespace, name string) *v1alpha1.ClusterCredentialSet {
 		set := setOf(all)
 		set.Namespace, set.Name, set.UID = namespace, name, types.UID(namespace+name)
