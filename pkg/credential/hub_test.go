@@ -27,8 +27,9 @@ const (
 	secretToken = "header.claims.signature-that-is-secret"
 
 	answerType = `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest"`
-	answered   = answerType + `,"status":{"token":"` + secretToken + `",` +
-		`"expirationTimestamp":"2026-11-23T13:00:00Z","refreshAfter":"2026-11-23T12:48:00Z","cluster":{"server":"https://bravelion.example.com"}}}`
+	withToken  = answerType + `,"status":{"token":"` + secretToken + `"`
+	answered   = withToken + `,"expirationTimestamp":"2026-11-23T13:00:00Z","refreshAfter":"2026-11-23T12:48:00Z",` +
+		`"cluster":{"server":"https://bravelion.example.com"}}}`
 	forbidden = `{"apiVersion":"v1","kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"`
 )
 
@@ -84,9 +85,9 @@ func TestHub_MintFailures(t *testing.T) {
 	}{
 		"a refusal is told in the hub's words": {http.StatusForbidden, forbidden + `missing: bind:view"}`, "missing: bind:view"},
 		"no token":                             {http.StatusCreated, answerType + `}`, "without a token"},
-		"a token that says no time":            {http.StatusCreated, answerType + `,"status":{"token":"` + secretToken + `"}}`, "without a token"},
+		"a token that says no time":            {http.StatusCreated, withToken + `}}`, "without a token"},
 		"half an answer":                       {http.StatusCreated, answered[:len(answered)-2], "something other"},
-		"times that are none":                  {http.StatusCreated, answerType + `,"status":{"token":"` + secretToken + `","refreshAfter":"` + secretToken + `"}}`, "something other"},
+		"times that are none":                  {http.StatusCreated, withToken + `,"refreshAfter":"` + secretToken + `"}}`, "something other"},
 		"another kind":                         {http.StatusCreated, `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, "something other"},
 		"no JSON":                              {http.StatusCreated, secretToken, "something other"},
 	} {

@@ -64,32 +64,35 @@ func cached(t *testing.T, w *wanted) *corev1.Secret {
 }
 
 func TestWanted_Due(t *testing.T) {
-	const request, contents = "the request has changed", "the contents of the Secret are to change"
+	const (
+		request  = "the request has changed"
+		contents = "the contents of the Secret are to change"
+		changed  = "the Secret was changed"
+	)
 	for name, test := range map[string]struct {
-		change func(w *wanted, secret *corev1.Secret)
 		why    string
-		late   bool
 		what   action
+		change func(w *wanted, secret *corev1.Secret)
 	}{
-		"after four fifths of its life":    {func(*wanted, *corev1.Secret) {}, "it is due", true, mint},
-		"after the part that the set says": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }, "it is due", true, mint},
-		"at once for other rights": {func(w *wanted, _ *corev1.Secret) {
+		"after four fifths of its life":    {"it is due", mint, func(*wanted, *corev1.Secret) {}},
+		"after the part that the set says": {"it is due", mint, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }},
+		"at once for other rights": {request, mint, func(w *wanted, _ *corev1.Secret) {
 			w.set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
-		}, request, false, mint},
-		"at once for another lifetime": {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }, request, false, mint},
-		"at once for another format":   {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }, contents, false, repair},
-		"at once for another label":    {func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }, contents, false, repair},
-		"at once for another format of a release that did not note what the token is for": {func(w *wanted, s *corev1.Secret) {
+		}},
+		"at once for another lifetime": {request, mint, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }},
+		"at once for another format":   {contents, repair, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }},
+		"at once for another label":    {contents, repair, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }},
+		"at once for another format of a release that did not note what the token is for": {request, mint, func(w *wanted, s *corev1.Secret) {
 			w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
 			delete(s.Annotations, annotationTokenInputs)
-		}, request, false, mint},
-		"at once for a cluster that replaces another": {func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }, request, false, mint},
-		"at once for another way to the cluster": {func(w *wanted, _ *corev1.Secret) {
+		}},
+		"at once for a cluster that replaces another": {request, mint, func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }},
+		"at once for another way to the cluster": {request, mint, func(w *wanted, _ *corev1.Secret) {
 			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
-		}, request, false, mint},
-		"at once where somebody wrote over it":      {func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }, "the Secret was changed", false, repair},
-		"at once where it does not tell its times":  {func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }, "the Secret was changed", false, repair},
-		"at once where the Secret is another set's": {func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }, "there is no Secret", false, mint},
+		}},
+		"at once where somebody wrote over it":      {changed, repair, func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }},
+		"at once where it does not tell its times":  {changed, repair, func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }},
+		"at once where the Secret is another set's": {"there is no Secret", mint, func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWanted()
@@ -98,7 +101,7 @@ func TestWanted_Due(t *testing.T) {
 			due, what, why := w.due(secret, always)
 			assert.Equal(t, test.why, why)
 			assert.Equal(t, test.what, what)
-			if !test.late {
+			if test.why != "it is due" {
 				assert.Zero(t, due)
 				return
 			}

@@ -67,7 +67,8 @@ func TestWanted_DueChanged(t *testing.T) {
 // What others have put into a Secret stays.
 func TestMerge(t *testing.T) {
 	w := newWanted()
-	w.set.Spec.Secret.Labels, w.set.Spec.Secret.Annotations = map[string]string{"for": "fleet", "shared": "yes"}, map[string]string{"says": "so"}
+	w.set.Spec.Secret.Labels = map[string]string{"for": "fleet", "shared": "yes"}
+	w.set.Spec.Secret.Annotations = map[string]string{"says": "so"}
 	have := argoCD(t, w)
 	have.ResourceVersion = "7"
 	have.Labels["team"], have.Annotations["note"], have.Data["project"] = "a", "b", []byte("infra")
@@ -113,7 +114,8 @@ func TestMerge_EarlierRelease(t *testing.T) {
 		{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(
 			`{"f:metadata":{"f:labels":{"f:team":{}},"f:annotations":{"f:note":{}}},"f:data":{"f:project":{}}}`)},
 		{Manager: "clusterpass-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(
-			`{"f:metadata":{"f:labels":{".":{},"f:for":{}},"f:annotations":{".":{},"f:clusterpass.dev/credential-content":{}}},"f:data":{".":{},"f:kubeconfig":{},"f:value":{}}}`)},
+			`{"f:metadata":{"f:labels":{".":{},"f:for":{}},"f:annotations":{".":{},"f:clusterpass.dev/credential-content":{}}},` +
+				`"f:data":{".":{},"f:kubeconfig":{},"f:value":{}}}`)},
 	}
 	read := old.DeepCopy()
 	_, err := withoutContent(read)

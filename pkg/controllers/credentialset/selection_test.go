@@ -157,9 +157,10 @@ func newIndexer(t *testing.T, objects ...any) cache.Indexer {
 
 func setOf(clusters v1alpha1.ClusterSelection) *v1alpha1.ClusterCredentialSet {
 	clusters.Namespace = "fleet"
+	author := &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim"}}
 	return &v1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set", UID: "set-1", Generation: 1},
-		Spec:       v1alpha1.ClusterCredentialSetSpec{Clusters: clusters, Author: &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim"}}},
+		Spec:       v1alpha1.ClusterCredentialSetSpec{Clusters: clusters, Author: author},
 	}
 }
 
@@ -435,8 +436,8 @@ func TestController_RecordRemains(t *testing.T) {
 	set.Spec.Secret.Namespace = "consumers"
 	written := set.DeepCopy()
 	written.Status.Credentials = []v1alpha1.CredentialStatus{{SecretName: "set-a", GrantName: "a"}, {SecretName: "never"}}
-	const secrets = "Warning SecretsLeft the controller manager may not delete Secrets in namespace consumers. Their tokens end. To delete what is left: " +
-		"kubectl -n consumers delete secrets --selector=clusterpass.dev/credential-set-uid=set-1. They are: set-a"
+	const secrets = "Warning SecretsLeft the controller manager may not delete Secrets in namespace consumers. Their tokens end. " +
+		"To delete what is left: kubectl -n consumers delete secrets --selector=clusterpass.dev/credential-set-uid=set-1. They are: set-a"
 	const kueue = "Warning KueueObjectsLeft the controller manager may not delete objects of Kueue. To delete what is left: " +
 		"kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=clusterpass.dev/credential-set-uid=set-1"
 	for name, test := range map[string]struct {

@@ -94,9 +94,10 @@ func newCluster(name, profile string) *multiKueueCluster {
 
 // newDecision returns a slice of a decision; a cluster without a namespace is in the slice's own.
 func newDecision(namespace, placement, index string, clusters ...string) *inventoryv1alpha1.PlacementDecision {
-	slice := &inventoryv1alpha1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: placement + index, Labels: map[string]string{
-		inventoryv1alpha1.PlacementKeyLabel: placement, inventoryv1alpha1.DecisionIndexLabel: index,
-	}}}
+	slice := &inventoryv1alpha1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: placement + index,
+		Labels: map[string]string{inventoryv1alpha1.PlacementKeyLabel: placement, inventoryv1alpha1.DecisionIndexLabel: index},
+	}}
 	for _, cluster := range clusters {
 		name, err := cache.ParseObjectName(cluster)
 		if err != nil {
@@ -180,10 +181,10 @@ func TestController_ConfigOf(t *testing.T) {
 	}{
 		"one whose check for MultiKueue is pending": {nil, nil, true},
 		"not one whose check is done":               {func(w *workload) { w.Status.AdmissionChecks[1].State = "Ready" }, nil, false},
-		"not one without such a check":              {func(w *workload) { w.Status.AdmissionChecks = []checkState{{Name: "quota", State: pending}} }, nil, false},
 		"not one of a Job of which another Workload has a cluster: Kueue takes it there": {
 			owner, func(w *workload) { owner(w); w.Status.ClusterName = "a" }, false,
 		},
+		"not one without such a check": {func(w *workload) { w.Status.AdmissionChecks = []checkState{{Name: "quota", State: pending}} }, nil, false},
 		"one of a Job whose UID somebody has put on a Workload of their own": {
 			owner, func(w *workload) { owner(w); w.Namespace, w.Status.ClusterName = "other", "a" }, true,
 		},

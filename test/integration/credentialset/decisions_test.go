@@ -92,9 +92,11 @@ func (f *fleet) testDecisions(t *testing.T) {
 	// One of a Placement of kim's does.
 	testenv.Patch(t, f.admin.CoreV1().Namespaces(), "default", `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"prod"}}}`)
 	placements := f.as(t, author).ClusterpassV1alpha1().Placements(team)
-	only := v1alpha1.ClusterPredicate{RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"cluster": "bravelion"}}}}
+	only := v1alpha1.ClusterPredicate{}
+	only.RequiredClusterSelector.LabelSelector.MatchLabels = map[string]string{"cluster": "bravelion"}
 	testenv.Create(t, placements, &v1alpha1.Placement{
-		ObjectMeta: metav1.ObjectMeta{Name: key}, Spec: v1alpha1.PlacementSpec{ClusterSets: []string{"prod"}, Predicates: []v1alpha1.ClusterPredicate{only}},
+		ObjectMeta: metav1.ObjectMeta{Name: key},
+		Spec:       v1alpha1.PlacementSpec{ClusterSets: []string{"prod"}, Predicates: []v1alpha1.ClusterPredicate{only}},
 	})
 	f.until(t, "decided", "Ready")
 	secret := f.secret(t, "decided-bravelion")

@@ -61,29 +61,29 @@ func (f *fleet) testGrantOfKueue(t *testing.T) {
 	grants := testenv.List(t, client.ClusterpassV1alpha1().AuthTokenGrants(testenv.KueueNamespace), metav1.ListOptions{})
 	require.Len(t, grants.Items, 1)
 	assert.Equal(t, "system:serviceaccount:kueue-system:kueue-controller-manager", grants.Items[0].Spec.Requester.Username)
-	set := testenv.Get(t, client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace), setName)
+	sets := client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace)
+	set := testenv.Get(t, sets, setName)
 	require.NotEmpty(t, set.Status.Conditions)
 	assert.Equal(t, v1alpha1.CredentialSetReasonNoneKept, set.Status.Conditions[0].Reason)
-	require.NoError(t, client.ClusterpassV1alpha1().ClusterCredentialSets(testenv.KueueNamespace).Delete(t.Context(), setName, metav1.DeleteOptions{}))
+	require.NoError(t, sets.Delete(t.Context(), setName, metav1.DeleteOptions{}))
 	testenv.Eventually(t, f.knows(t))
 }
 
 // tellPlugin adds to the member's ClusterProfile what join --consumer-service-account writes.
 func (f *fleet) tellPlugin(t *testing.T, m *member) {
 	t.Helper()
-	client := f.hub.Inventory(t)
-	request := fmt.Sprintf(`{"targetClusterProfile":{"namespace":%q,"name":%q},"serviceAccountNamespace":"default","serviceAccountName":"kueue","clusterRoles":[{"name":"multikueue"}]}`,
-		testenv.KueueNamespace, m.Name())
-	profile := testenv.Get(t, client.ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace), m.Name())
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"accessProviders": append(profile.Status.AccessProviders, inventoryv1alpha1.AccessProvider{
+	profiles := f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace)
+	request := fmt.Appendf(nil, `{"targetClusterProfile":{"namespace":%q,"name":%q},"serviceAccountNamespace":"default",`+
+		`"serviceAccountName":"kueue","clusterRoles":[{"name":"multikueue"}]}`, testenv.KueueNamespace, m.Name())
+	providers := append(testenv.Get(t, profiles, m.Name()).Status.AccessProviders, inventoryv1alpha1.AccessProvider{
 		Name: "clusterpass",
 		Cluster: clientcmdv1.Cluster{
 			Server: m.Server(), CertificateAuthorityData: m.CA(),
-			Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(request)}}},
+			Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: request}}},
 		},
-	})}})
-	require.NoError(t, err)
-	testenv.Patch(t, client.ApisV1alpha1().ClusterProfiles(testenv.KueueNamespace), m.Name(), string(patch), "status")
+	})
+	patch := testenv.Must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": providers}}))
+	testenv.Patch(t, profiles, m.Name(), string(patch), "status")
 }
 
 // withPlugin returns what adds the example's part to Kueue's configuration, with a plugin that is

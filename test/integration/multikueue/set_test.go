@@ -244,9 +244,10 @@ func (f *fleet) testNameTaken(t *testing.T) {
 	t.Helper()
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["bravelion"]}}}`)
 	testenv.Eventually(t, f.knows(t, memberName))
+	kubeConfig := map[string]any{"location": "somebody-elses", "locationType": "Secret"}
 	foreign := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "MultiKueueCluster", "metadata": map[string]any{"name": "smartfish"},
-		"spec": map[string]any{"clusterSource": map[string]any{"kubeConfig": map[string]any{"location": "somebody-elses", "locationType": "Secret"}}},
+		"spec": map[string]any{"clusterSource": map[string]any{"kubeConfig": kubeConfig}},
 	}}
 	clusters := dynamicClient(t, f.hub).Resource(multiKueueClusters)
 	made, err := clusters.Create(t.Context(), foreign, metav1.CreateOptions{})

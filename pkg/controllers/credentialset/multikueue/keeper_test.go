@@ -101,9 +101,10 @@ func (h *hub) until(t *testing.T, set *v1alpha1.ClusterCredentialSet, all []Work
 // follow waits until the cache is what the hub has.
 func (h *hub) follow(t *testing.T) {
 	t.Helper()
-	require.NoError(t, wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
 		return h.followed(t), nil
-	}))
+	})
+	require.NoError(t, err)
 }
 
 func (h *hub) followed(t *testing.T) bool {
