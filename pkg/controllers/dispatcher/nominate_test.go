@@ -184,7 +184,7 @@ func TestController_ConfigOf(t *testing.T) {
 		"not one of a Job of which another Workload has a cluster: Kueue takes it there": {
 			owner, func(w *workload) { owner(w); w.Status.ClusterName = "a" }, false,
 		},
-		"not one without such a check": {func(w *workload) { w.Status.AdmissionChecks = []checkState{{Name: "quota", State: pending}} }, nil, false},
+		"not one without such a check": {func(w *workload) { w.Status.AdmissionChecks = []checkState{{"quota", pending}} }, nil, false},
 		"one of a Job whose UID somebody has put on a Workload of their own": {
 			owner, func(w *workload) { owner(w); w.Namespace, w.Status.ClusterName = "other", "a" }, true,
 		},
