@@ -53,7 +53,8 @@ func TestParseExec(t *testing.T) {
 		}
 	})
 	t.Run("questions that are none", func(t *testing.T) {
-		for _, info := range []string{"{", `{"apiVersion":"v1","kind":"Secret"}`, `{"apiVersion":"client.authentication.k8s.io/v1alpha1","kind":"ExecCredential"}`} {
+		for _, info := range []string{"{", `{"apiVersion":"v1","kind":"Secret"}`,
+			`{"apiVersion":"client.authentication.k8s.io/v1alpha1","kind":"ExecCredential"}`} {
 			_, err := ParseExec(info)
 			assert.ErrorContains(t, err, ExecInfoEnv, info)
 		}
@@ -72,7 +73,8 @@ func TestPlugin_GetToken(t *testing.T) {
 		"a token of the cluster that the extension names": {want: "token-1-for-fleet/bravelion"},
 		"no server":    {change: func(c *client) { c.Server = "" }, err: "provideClusterInfo"},
 		"no extension": {change: func(c *client) { c.Config.Raw = nil }, err: "no extension " + ExecExtension},
-		"annotations, which the requester alone may set": {change: func(c *client) { c.Config.Raw = []byte(`{"annotations":{"ticket":"1"}}`) }, err: "unknown field"},
+		"annotations, which the requester alone may set": {change: func(c *client) { c.Config.Raw = []byte(`{"annotations":{"ticket":"1"}}`) },
+			err: "unknown field"},
 		"a misspelt field": {change: func(c *client) { c.Config.Raw = []byte(`{"clusterRole":["view"]}`) }, err: "unknown field"},
 		"no cluster":       {change: func(c *client) { c.Config.Raw = []byte(`{"serviceAccountName":"work"}`) }, err: "which ClusterProfile"},
 		"another server":   {change: func(c *client) { c.Server = "https://thief.example.com" }, err: "handed out"},
@@ -85,7 +87,8 @@ func TestPlugin_GetToken(t *testing.T) {
 			}
 			hub.asked = 0
 			plugin := &Plugin{Source: &Source{minter: hub, clock: hub.clock}}
-			status, err := plugin.GetToken(t.Context(), clientauthenticationv1.ExecCredential{Spec: clientauthenticationv1.ExecCredentialSpec{Cluster: cluster}})
+			status, err := plugin.GetToken(t.Context(),
+				clientauthenticationv1.ExecCredential{Spec: clientauthenticationv1.ExecCredentialSpec{Cluster: cluster}})
 			if test.err != "" {
 				require.ErrorContains(t, err, test.err)
 				assert.Empty(t, status.Token)

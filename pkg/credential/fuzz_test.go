@@ -13,7 +13,8 @@ import (
 // FuzzParseExec has what client-go tells the plugin be anything, and the extension of the access
 // provider, which is in there.
 func FuzzParseExec(f *testing.F) {
-	f.Add(`{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false,"cluster":{"server":"https://a","config":{"targetClusterProfile":{"name":"a"}}}}}`)
+	f.Add(`{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",` +
+		`"spec":{"interactive":false,"cluster":{"server":"https://a","config":{"targetClusterProfile":{"name":"a"}}}}}`)
 	f.Add(`{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential"}`)
 	f.Fuzz(func(_ *testing.T, info string) {
 		e, err := ParseExec(info)

@@ -88,8 +88,9 @@ func TestHub_MintFailures(t *testing.T) {
 		"a token that says no time":            {http.StatusCreated, withToken + `}}`, "without a token"},
 		"half an answer":                       {http.StatusCreated, answered[:len(answered)-2], "something other"},
 		"times that are none":                  {http.StatusCreated, withToken + `,"refreshAfter":"` + secretToken + `"}}`, "something other"},
-		"another kind":                         {http.StatusCreated, `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`, "something other"},
-		"no JSON":                              {http.StatusCreated, secretToken, "something other"},
+		"another kind": {http.StatusCreated, `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`,
+			"something other"},
+		"no JSON": {http.StatusCreated, secretToken, "something other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub, _, _ := serve(t, test.code, test.answer)

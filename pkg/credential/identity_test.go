@@ -61,7 +61,8 @@ func (s *server) answerReview(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(s.review)
 		_ = json.NewEncoder(w).Encode(metav1.Status{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(s.review),
-			Reason: map[int]metav1.StatusReason{404: metav1.StatusReasonNotFound, 403: metav1.StatusReasonForbidden, 401: metav1.StatusReasonUnauthorized}[s.review],
+			Reason: map[int]metav1.StatusReason{404: metav1.StatusReasonNotFound, 403: metav1.StatusReasonForbidden,
+				401: metav1.StatusReasonUnauthorized}[s.review],
 		})
 		return
 	}
@@ -108,7 +109,8 @@ func TestSource_GetOfOtherLogins(t *testing.T) {
 		{name: "where reviews are not served a credential is a person", token: "alice.3", review: http.StatusNotFound, mints: 3, reviews: 4},
 		{name: "which is remembered, too", token: "alice.3", review: http.StatusNotFound, mints: 3, reviews: 4},
 		{name: "where reviews are forbidden, too", token: "alice.4", review: http.StatusForbidden, mints: 4, reviews: 5},
-		{name: "a login that the hub does not accept gets nothing", token: "alice.5", review: http.StatusUnauthorized, mints: 4, reviews: 6, want: "does not accept your login"},
+		{name: "a login that the hub does not accept gets nothing",
+			token: "alice.5", review: http.StatusUnauthorized, mints: 4, reviews: 6, want: "does not accept your login"},
 		{name: "a hub that is down is not asked about a credential that is known", token: "alice.2", down: true, mints: 4, reviews: 6},
 		{name: "while it is down a new credential gets nothing", token: "bob.2", down: true, mints: 4, reviews: 6, want: "is new or has changed"},
 	}
@@ -151,7 +153,8 @@ func TestHub_Credential(t *testing.T) {
 	login := func(person string) *clientcmdapi.ExecConfig {
 		return &clientcmdapi.ExecConfig{
 			APIVersion: "client.authentication.k8s.io/v1", Command: "sh", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
-			Args: []string{"-c", fmt.Sprintf(`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":%q}}'`, person)},
+			Args: []string{"-c",
+				fmt.Sprintf(`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":%q}}'`, person)},
 		}
 	}
 	server := newServer(t)

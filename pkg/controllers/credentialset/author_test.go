@@ -29,9 +29,10 @@ func TestController_TellAuthor(t *testing.T) {
 		unrestricted bool
 		queued       bool
 	}{
-		"an author who has time is nothing to tell of":     {age: maxAge - 15*day},
-		"14 days before the end, a set says so":            {age: maxAge - 14*day, expiring: v1alpha1.CredentialSetReasonExpiresSoon, queued: true},
-		"and after it":                                     {age: maxAge, expiring: v1alpha1.CredentialSetReasonExpired},
+		"an author who has time is nothing to tell of": {age: maxAge - 15*day},
+		"14 days before the end, a set says so": {age: maxAge - 14*day, expiring: v1alpha1.CredentialSetReasonExpiresSoon,
+			queued: true},
+		"and after it": {age: maxAge, expiring: v1alpha1.CredentialSetReasonExpired},
 		"that the author is in system:masters is told too": {groups: []string{"system:masters"}, unrestricted: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +64,8 @@ func TestController_TellAuthor(t *testing.T) {
 			c.setAuthorConditions(next, again)
 			assert.Len(t, recorder.Events, 1, "the event is not repeated")
 			clock.Step(14 * day)
-			assert.Eventually(t, func() bool { return c.setQueue.Len() > 0 == test.queued }, 10*time.Second, 10*time.Millisecond, "it is looked at again at the end")
+			assert.Eventually(t, func() bool { return c.setQueue.Len() > 0 == test.queued }, 10*time.Second, 10*time.Millisecond,
+				"it is looked at again at the end")
 
 			set.Spec.Author.Since = &metav1.Time{Time: clock.Now()}
 			c.setAuthorConditions(set, again)

@@ -74,14 +74,18 @@ func TestWanted_Due(t *testing.T) {
 		what   action
 		change func(w *wanted, secret *corev1.Secret)
 	}{
-		"after four fifths of its life":    {"it is due", mint, func(*wanted, *corev1.Secret) {}},
-		"after the part that the set says": {"it is due", mint, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }},
+		"after four fifths of its life": {"it is due", mint, func(*wanted, *corev1.Secret) {}},
+		"after the part that the set says": {"it is due", mint,
+			func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.RefreshAtPercent = ptr.To(int32(80)) }},
 		"at once for other rights": {request, mint, func(w *wanted, _ *corev1.Secret) {
 			w.set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
 		}},
-		"at once for another lifetime": {request, mint, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }},
-		"at once for another format":   {contents, repair, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }},
-		"at once for another label":    {contents, repair, func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }},
+		"at once for another lifetime": {request, mint,
+			func(w *wanted, _ *corev1.Secret) { w.set.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200)) }},
+		"at once for another format": {contents, repair,
+			func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken }},
+		"at once for another label": {contents, repair,
+			func(w *wanted, _ *corev1.Secret) { w.set.Spec.Secret.Labels = map[string]string{"a": "b"} }},
 		"at once for another format of a release that did not note what the token is for": {request, mint, func(w *wanted, s *corev1.Secret) {
 			w.set.Spec.Secret.Format = v1alpha1.SecretFormatToken
 			delete(s.Annotations, annotationTokenInputs)
@@ -90,9 +94,12 @@ func TestWanted_Due(t *testing.T) {
 		"at once for another way to the cluster": {request, mint, func(w *wanted, _ *corev1.Secret) {
 			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
 		}},
-		"at once where somebody wrote over it":      {changed, repair, func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }},
-		"at once where it does not tell its times":  {changed, repair, func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }},
-		"at once where the Secret is another set's": {"there is no Secret", mint, func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }},
+		"at once where somebody wrote over it": {changed, repair,
+			func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }},
+		"at once where it does not tell its times": {changed, repair,
+			func(_ *wanted, s *corev1.Secret) { delete(s.Annotations, annotationIssued) }},
+		"at once where the Secret is another set's": {"there is no Secret", mint,
+			func(_ *wanted, s *corev1.Secret) { s.Labels[v1alpha1.LabelCredentialSetUID] = "set-2" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWanted()

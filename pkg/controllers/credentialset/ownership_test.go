@@ -90,7 +90,8 @@ func TestMerge(t *testing.T) {
 	assert.NotContains(t, next.Annotations, "says")
 	assert.NotContains(t, next.Annotations, annotationPrefix+"old")
 	assert.Equal(t, map[string][]byte{
-		"token": []byte("another"), "server": []byte("https://bravelion"), "expirationTimestamp": []byte("2026-05-04T14:00:00Z"), "project": []byte("infra"),
+		"token": []byte("another"), "server": []byte("https://bravelion"), "expirationTimestamp": []byte("2026-05-04T14:00:00Z"),
+		"project": []byte("infra"),
 	}, next.Data)
 	next.Annotations[annotationFound] = found(next)
 	assert.True(t, isAsWritten(next), "what stays of others is no change")

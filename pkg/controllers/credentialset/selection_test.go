@@ -165,7 +165,8 @@ func setOf(clusters v1alpha1.ClusterSelection) *v1alpha1.ClusterCredentialSet {
 }
 
 func TestController_Matching(t *testing.T) {
-	h := newHub(t, decided("a", "controller", "bravelion"), decided("b", "mallory", "smartfish"), decided("c", "controller", "smartfish", "gone"))
+	h := newHub(t, decided("a", "controller", "bravelion"), decided("b", "mallory", "smartfish"),
+		decided("c", "controller", "smartfish", "gone"))
 	labelled := func(name string, clusters v1alpha1.ClusterSelection) v1alpha1.ClusterSelection {
 		clusters.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"cluster": name}}
 		return clusters
@@ -183,7 +184,8 @@ func TestController_Matching(t *testing.T) {
 		"of another key":               {v1alpha1.ClusterSelection{DecisionKey: "cpu", DecisionWriters: []string{"controller"}}, nil},
 		"of anybody, in an old set":    {decidedBy(), []string{"bravelion", "smartfish"}},
 		"decisions that names bound": {
-			v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, Names: []string{"smartfish"}}, []string{"smartfish"},
+			v1alpha1.ClusterSelection{DecisionKey: "gpu", DecisionWriters: []string{"controller"}, Names: []string{"smartfish"}},
+			[]string{"smartfish"},
 		},
 		"decisions that labels bound":     {labelled("bravelion", decidedBy("controller")), []string{"bravelion"}},
 		"no more than they, by the bound": {labelled("bravelion", decidedBy("mallory")), nil},
@@ -249,7 +251,8 @@ func TestController_SelectedForbidden(t *testing.T) {
 	h := newHub(t)
 	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
 	add := func(cluster string, uid, of types.UID) {
-		g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: cluster, Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(of)}}}
+		g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: cluster,
+			Labels: map[string]string{v1alpha1.LabelCredentialSetUID: string(of)}}}
 		g.Spec.ClusterProfile = v1alpha1.GrantedClusterProfile{Namespace: "fleet", Name: cluster, UID: uid}
 		require.NoError(t, h.grantsThere.Add(g))
 	}
@@ -296,7 +299,8 @@ func TestDecisions_Doubts(t *testing.T) {
 		"nor one of a Placement that was made again":   {ownedBy("Placement", "gpu", "placement-0"), "its Placement is gone"},
 		"nor one that was given to another Placement":  {ownedBy("Placement", "own", "own-1"), "it has the key of another Placement"},
 		"nor one of a Placement that is being deleted": {ownedBy("Placement", "held", "held-1"), "its Placement is being deleted"},
-		"nor one of another writer":                    {decided("a", "mallory", "bravelion"), `it is written by "mallory", whom spec.clusters.decisionWriters does not name`},
+		"nor one of another writer": {decided("a", "mallory", "bravelion"),
+			`it is written by "mallory", whom spec.clusters.decisionWriters does not name`},
 		"one of another writer that counts needs none": {decided("a", "kim", "bravelion"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -484,15 +488,19 @@ func TestController_AuthorRefused(t *testing.T) {
 		refused  string
 		reviewed int
 	}{
-		"who may get all selects by names":              {byNames, may("get", ""), "", 1},
-		"who may get the first needs the second, too":   {byNames, may("get", "bravelion"), `its author may not get in namespace "fleet": clusterprofiles.multicluster.x-k8s.io "smartfish"`, 3},
-		"who may only list does not select by names":    {byNames, may("list", ""), `its author may not get`, 2},
-		"who may list selects by labels":                {all, may("list", ""), "", 1},
-		"who may only get does not":                     {all, may("get", ""), `its author may not list in namespace "fleet": clusterprofiles.multicluster.x-k8s.io. Bind a Role`, 1},
-		"nor by decisions, although names bound these":  {decision, may("get", ""), `its author may not list`, 1},
-		"who may list goes by decisions":                {decision, may("list", ""), "", 1},
-		"who may do everything elsewhere selects none":  {all, func(what *authorizationv1.ResourceAttributes) bool { return what.Namespace != "fleet" }, `its author may not list`, 1},
-		"a Role for it is in the message, as a command": {all, may("get", ""), "kubectl -n fleet create role select-clusters --verb=list --resource=clusterprofiles.multicluster.x-k8s.io", 1},
+		"who may get all selects by names": {byNames, may("get", ""), "", 1},
+		"who may get the first needs the second, too": {byNames, may("get", "bravelion"),
+			`its author may not get in namespace "fleet": clusterprofiles.multicluster.x-k8s.io "smartfish"`, 3},
+		"who may only list does not select by names": {byNames, may("list", ""), `its author may not get`, 2},
+		"who may list selects by labels":             {all, may("list", ""), "", 1},
+		"who may only get does not": {all, may("get", ""),
+			`its author may not list in namespace "fleet": clusterprofiles.multicluster.x-k8s.io. Bind a Role`, 1},
+		"nor by decisions, although names bound these": {decision, may("get", ""), `its author may not list`, 1},
+		"who may list goes by decisions":               {decision, may("list", ""), "", 1},
+		"who may do everything elsewhere selects none": {all,
+			func(what *authorizationv1.ResourceAttributes) bool { return what.Namespace != "fleet" }, `its author may not list`, 1},
+		"a Role for it is in the message, as a command": {all, may("get", ""),
+			"kubectl -n fleet create role select-clusters --verb=list --resource=clusterprofiles.multicluster.x-k8s.io", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHub(t)
@@ -536,7 +544,8 @@ func TestController_SyncSetRefused(t *testing.T) {
 	h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
 	set.Spec.Consumer.MultiKueue = &v1alpha1.MultiKueueConsumer{ClusterSource: v1alpha1.MultiKueueClusterSourceClusterProfile}
 	set.Status.Selected, set.Status.Ready = 2, 2
-	set.Status.Conditions = []metav1.Condition{{Type: v1alpha1.MultiKueueReady, Status: metav1.ConditionTrue, Reason: v1alpha1.MultiKueueReasonActive}}
+	set.Status.Conditions = []metav1.Condition{{Type: v1alpha1.MultiKueueReady, Status: metav1.ConditionTrue,
+		Reason: v1alpha1.MultiKueueReasonActive}}
 	client := ours.NewClientset(set)
 	h.sets, h.Client = listers.NewClusterCredentialSetLister(newIndexer(t, set)), client
 	again, err := h.syncSet(t.Context(), cache.MetaObjectToName(set)) // Without a Keeper of Kueue's objects.
@@ -554,7 +563,8 @@ func TestController_SyncSetRefused(t *testing.T) {
 }
 
 func TestController_TellReady(t *testing.T) {
-	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady, Message: "each selected cluster has a credential"}
+	ready := metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Reason: v1alpha1.CredentialSetReasonReady,
+		Message: "each selected cluster has a credential"}
 	byDecision := decidedBy("controller")
 	updateStatus := func(set *v1alpha1.ClusterCredentialSet, selected *selection) *metav1.Condition {
 		setReady(set, ready, selected)
@@ -583,10 +593,12 @@ func TestController_TellReady(t *testing.T) {
 		is := updateStatus(set, &selection{refused: "its author may not list", reason: v1alpha1.CredentialSetReasonAuthorForbidden})
 		assert.Equal(t, metav1.ConditionTrue, is.Status)
 		assert.Equal(t, v1alpha1.CredentialSetReasonAuthorForbidden, is.Reason)
-		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; each selected cluster has a credential", is.Message)
+		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; "+
+			"each selected cluster has a credential", is.Message)
 	})
 	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
-		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"), decided("c", "mallory", "smartfish"))
+		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"),
+			decided("c", "mallory", "smartfish"))
 		selected, err := h.selectClusters(t.Context(), setOf(byDecision))
 		require.NoError(t, err)
 		is := updateStatus(setOf(byDecision), selected)
@@ -604,7 +616,8 @@ func TestController_TellWriters(t *testing.T) {
 	c.setAnyDecisionWriter(old)
 	is := meta.FindStatusCondition(old.Status.Conditions, v1alpha1.CredentialSetAnyDecisionWriter)
 	require.NotNil(t, is, "a set of an earlier release says that anybody's decisions count")
-	assert.Contains(t, is.Message, `kubectl -n team patch clustercredentialsets.clusterpass.dev set --type=merge --patch='{"spec":{"clusters":{"decisionWriters":["someone"]}}}'`)
+	assert.Contains(t, is.Message, `kubectl -n team patch clustercredentialsets.clusterpass.dev set --type=merge `+
+		`--patch='{"spec":{"clusters":{"decisionWriters":["someone"]}}}'`)
 	old.Spec.Clusters.DecisionWriters = []string{"controller"}
 	c.setAnyDecisionWriter(old)
 	assert.Empty(t, old.Status.Conditions, "and no more once it names whose do")
@@ -637,7 +650,8 @@ func TestController_MaxCredentials(t *testing.T) {
 	assert.Equal(t, 2, n, refused)
 	n, refused = selected(second)
 	assert.Equal(t, 0, n, "the sets of a namespace have a limit together")
-	assert.Contains(t, refused, "it selects 2 clusters and the other sets of the namespace 2, of at most 3 together (--max-credentials-per-namespace")
+	assert.Contains(t, refused,
+		"it selects 2 clusters and the other sets of the namespace 2, of at most 3 together (--max-credentials-per-namespace")
 	n, refused = selected(first)
 	assert.Equal(t, 2, n, "who was first stays: %s", refused)
 	n, refused = selected(named("other", "third"))

@@ -76,7 +76,8 @@ func (f *fleet) testDecisions(t *testing.T) {
 		slice.Annotations[writer] = v1alpha1.ControllerManagerUser
 	})
 	assert.Equal(t, mallory, made.Annotations[writer])
-	is := f.untilSays(t, "decided", `do not count: 1. The first is claimed: it is written by "mallory", whom spec.clusters.decisionWriters does not name`)
+	is := f.untilSays(t, "decided",
+		`do not count: 1. The first is claimed: it is written by "mallory", whom spec.clusters.decisionWriters does not name`)
 	assert.Empty(t, is.Status.Credentials)
 
 	// A decision of the controller manager's that belongs to no Placement does not count, also not

@@ -55,7 +55,8 @@ func (f *fleet) testLimits(t *testing.T) {
 	t.Run("no more bytes of a kind are created in a namespace than the limit", func(t *testing.T) {
 		large := placement("large")
 		large.Annotations["note"] = strings.Repeat("a", 21<<10)
-		refused(t, create(large, metav1.CreateOptions{}), `the placements of namespace "team" have 0, and with this one would have more than 20Ki (--max-bytes-per-namespace`)
+		refused(t, create(large, metav1.CreateOptions{}),
+			`the placements of namespace "team" have 0, and with this one would have more than 20Ki (--max-bytes-per-namespace`)
 	})
 	t.Run("nor more objects, in no way to create them", func(t *testing.T) {
 		const words = `namespace "team" has 2 placements, of at most 2 (--max-objects-per-namespace of clusterpass-apiserver)`
@@ -66,7 +67,8 @@ func (f *fleet) testLimits(t *testing.T) {
 		seen(2)
 		refused(t, create(placement("c"), metav1.CreateOptions{}), words)
 		refused(t, create(placement("c"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}), words)
-		_, err := placements.Patch(t.Context(), "c", types.ApplyPatchType, []byte(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"c"}}`),
+		_, err := placements.Patch(t.Context(), "c", types.ApplyPatchType,
+			[]byte(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"c"}}`),
 			metav1.PatchOptions{FieldManager: "zoe", Force: ptr.To(true)})
 		refused(t, err, words)
 	})

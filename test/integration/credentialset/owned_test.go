@@ -47,11 +47,13 @@ func (f *fleet) addOthers(t *testing.T, name string) (check func(secret *corev1.
 	f.change(t, name, func(secret *corev1.Secret) {
 		secret.Labels["team"], secret.Annotations["note"], secret.Data["more"] = "a", "b", []byte("c")
 		secret.Finalizers = append(secret.Finalizers, finalizer)
-		secret.OwnerReferences = append(secret.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID})
+		secret.OwnerReferences = append(secret.OwnerReferences,
+			metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID})
 	})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		_, err := f.admin.CoreV1().Secrets(consumers).Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+		_, err := f.admin.CoreV1().Secrets(consumers).Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`),
+			metav1.PatchOptions{})
 		assert.NoError(t, err)
 	})
 	return func(secret *corev1.Secret) error {
@@ -149,7 +151,8 @@ func (f *fleet) written(t *testing.T, name, result string) []string {
 	t.Helper()
 	var lines []string
 	for line := range strings.Lines(f.managerLog(t)) {
-		if strings.Contains(line, "Wrote a credential") && strings.Contains(line, `result="`+result+`"`) && strings.Contains(line, `secret="`+consumers+"/"+name+`"`) {
+		if strings.Contains(line, "Wrote a credential") && strings.Contains(line, `result="`+result+`"`) &&
+			strings.Contains(line, `secret="`+consumers+"/"+name+`"`) {
 			lines = append(lines, line)
 		}
 	}
@@ -179,7 +182,8 @@ func (f *fleet) testTampering(t *testing.T) {
 		})
 		testenv.Eventually(t, func(context.Context) error {
 			now := f.secret(t, name)
-			if string(now.Data["server"]) != f.bravelion.Server() || string(now.Data["shard"]) != "1" || now.Labels["argocd.argoproj.io/secret-type"] != "cluster" {
+			if string(now.Data["server"]) != f.bravelion.Server() || string(now.Data["shard"]) != "1" ||
+				now.Labels["argocd.argoproj.io/secret-type"] != "cluster" {
 				return errors.New("it is not repaired")
 			}
 			return nil
@@ -230,7 +234,8 @@ func (f *fleet) testConflict(t *testing.T) {
 	argo("argo-b")
 	for _, name := range []string{"argo-a", "argo-b"} {
 		message := f.conflict(t, name, v1alpha1.CredentialSetReasonSameServer)
-		for _, part := range []string{"argo-a-bravelion (ClusterCredentialSet team/argo-a, ClusterProfile default/bravelion)", "argo-b-bravelion (", f.bravelion.Server(), "Select the cluster in one set only"} {
+		for _, part := range []string{"argo-a-bravelion (ClusterCredentialSet team/argo-a, ClusterProfile default/bravelion)",
+			"argo-b-bravelion (", f.bravelion.Server(), "Select the cluster in one set only"} {
 			assert.Contains(t, message, part)
 		}
 	}

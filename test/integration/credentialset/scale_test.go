@@ -86,7 +86,8 @@ func TestCredentialSets_ManyProfiles(t *testing.T) {
 		return nil
 	})
 	hub, onMembers = f.calls(t, members)
-	t.Logf("rotated, they took %.2f calls to the hub and %.2f to the members each", per(hub.about-hubBefore.about), per(onMembers-membersBefore))
+	t.Logf("rotated, they took %.2f calls to the hub and %.2f to the members each",
+		per(hub.about-hubBefore.about), per(onMembers-membersBefore))
 	assertCalls(t, warmCalls, onMembers-membersBefore, "to the members")
 	assertCalls(t, 1, hub.writes-hubBefore.writes, "that write Secrets")
 }
@@ -130,7 +131,8 @@ func (f *fleet) copyProfile(ctx context.Context, original *inventoryv1alpha1.Clu
 	if err != nil {
 		return err
 	}
-	secret.ObjectMeta = metav1.ObjectMeta{Name: to, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": team + "/" + name}}
+	secret.ObjectMeta = metav1.ObjectMeta{Name: to, Labels: secret.Labels,
+		Annotations: map[string]string{"clusterpass.dev/cluster-profile": team + "/" + name}}
 	if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		return err
 	}

@@ -90,7 +90,8 @@ func (f *fleet) testNames(t *testing.T) {
 	assert.Equal(t, int32(1), set.Status.Selected)
 	secret := f.secret(t, "named-smartfish")
 	assert.Equal(t, f.smartfish.Server(), string(secret.Data["server"]))
-	config := rest.AnonymousClientConfig(&rest.Config{Host: string(secret.Data["server"]), TLSClientConfig: rest.TLSClientConfig{CAData: secret.Data["ca.crt"]}})
+	config := rest.AnonymousClientConfig(&rest.Config{Host: string(secret.Data["server"]),
+		TLSClientConfig: rest.TLSClientConfig{CAData: secret.Data["ca.crt"]}})
 	config.BearerToken = string(secret.Data["token"])
 	testenv.List(t, testenv.Kube(t, config).CoreV1().ConfigMaps("default"), metav1.ListOptions{})
 }
@@ -200,7 +201,8 @@ func (f *fleet) testEntitlement(t *testing.T) {
 	set := f.until(t, "greedy", v1alpha1.CredentialSetReasonNotReady)
 	require.Len(t, set.Status.Credentials, 1)
 	assert.Equal(t, "Forbidden", set.Status.Credentials[0].Reason)
-	assert.Contains(t, set.Status.Credentials[0].Message, `user "kim" lacks: bind:edit on clusterprofiles.multicluster.x-k8s.io "bravelion" in namespace "default"`)
+	assert.Contains(t, set.Status.Credentials[0].Message,
+		`user "kim" lacks: bind:edit on clusterprofiles.multicluster.x-k8s.io "bravelion" in namespace "default"`)
 	_, err := f.admin.CoreV1().Secrets(consumers).Get(t.Context(), "greedy-bravelion", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err))
 
@@ -211,7 +213,8 @@ func (f *fleet) testEntitlement(t *testing.T) {
 		f.create(t, author, elsewhere)
 		set := f.until(t, "elsewhere", v1alpha1.CredentialSetReasonNotReady)
 		require.Len(t, set.Status.Credentials, 1)
-		assert.Contains(t, set.Status.Credentials[0].Message, `its author "kim" lacks: create on secrets "elsewhere-bravelion" in namespace "default"; update on`)
+		assert.Contains(t, set.Status.Credentials[0].Message,
+			`its author "kim" lacks: create on secrets "elsewhere-bravelion" in namespace "default"; update on`)
 	})
 	t.Run("also one who has lost it gets no renewal", func(t *testing.T) {
 		f.entitle(t, "ann", "view")
@@ -250,7 +253,8 @@ func (f *fleet) testAuthor(t *testing.T) {
 	patch := []byte(`{"spec":{"rotation":{"expirationSeconds":7200}}}`)
 	_, err := sets.Patch(t.Context(), "forged", types.MergePatchType, patch, metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
-	require.ErrorContains(t, err, `spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
+	require.ErrorContains(t, err,
+		`spec: Forbidden: its author is user "kim", and a patch would put the fields that it leaves unchanged in your name`)
 	require.ErrorContains(t, err, "kubectl clusterpass renew-author forged -n team")
 	changed := update(t, sets, "forged", func(whole *v1alpha1.ClusterCredentialSet) {
 		whole.Spec.Rotation.ExpirationSeconds = ptr.To(int64(7200))
@@ -327,7 +331,8 @@ func (f *fleet) testNamespace(t *testing.T) {
 	set.Spec.Secret.Namespace = team
 	f.create(t, author, set)
 	set = f.until(t, "unheard-of", v1alpha1.CredentialSetReasonNoSecrets)
-	assert.Contains(t, set.Status.Conditions[0].Message, "kubectl -n team create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets")
+	assert.Contains(t, set.Status.Conditions[0].Message,
+		"kubectl -n team create rolebinding clusterpass-credential-sets --clusterrole=clusterpass:credential-sets")
 	f.allowSecrets(t, team)
 	f.until(t, "unheard-of", "Ready")
 }
@@ -369,7 +374,8 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 	set.Namespace, set.Spec.Secret.Namespace = "with-set", "with-secrets"
 	testenv.Create(t, f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(set.Namespace), set)
 	testenv.Await(t, f.admin.CoreV1().Secrets("with-secrets"), "short-lived-bravelion", nil)
-	require.NoError(t, f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
+	require.NoError(t,
+		f.admin.RbacV1().RoleBindings("with-secrets").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	require.NoError(t, namespaces.Delete(t.Context(), "with-set", metav1.DeleteOptions{}))
 	testenv.AwaitGone(t, namespaces, "with-set")
 	left, err := f.admin.CoreV1().Secrets("with-secrets").Get(t.Context(), "short-lived-bravelion", metav1.GetOptions{})
@@ -396,11 +402,13 @@ func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 	testenv.Create(t, f.ours(t), once)
 	f.until(t, once.Name, "Ready")
 	left := testenv.Get(t, f.admin.CoreV1().Secrets("once-allowed"), "once-allowed-bravelion")
-	require.NoError(t, f.admin.RbacV1().RoleBindings("once-allowed").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
+	require.NoError(t,
+		f.admin.RbacV1().RoleBindings("once-allowed").Delete(t.Context(), "clusterpass-credential-sets", metav1.DeleteOptions{}))
 	f.remove(t, once.Name)
 	f.untilTokenEnds(t, left)
 	testenv.Eventually(t, func(ctx context.Context) error {
-		events, err := f.admin.EventsV1().Events(team).List(ctx, metav1.ListOptions{FieldSelector: "reason=SecretsLeft,regarding.name=once-allowed"})
+		events, err := f.admin.EventsV1().Events(team).List(ctx,
+			metav1.ListOptions{FieldSelector: "reason=SecretsLeft,regarding.name=once-allowed"})
 		if err != nil || len(events.Items) != 1 {
 			return fmt.Errorf("%d events: %w", len(events.Items), err)
 		}

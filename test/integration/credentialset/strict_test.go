@@ -143,11 +143,13 @@ func (f *fleet) testAuthorPolicy(t *testing.T, set *v1alpha1.ClusterCredentialSe
 			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
 				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
 					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{v1alpha1.GroupName}, APIVersions: []string{"*"}, Resources: []string{"clustercredentialsets"}},
+					Rule: admissionregistrationv1.Rule{APIGroups: []string{v1alpha1.GroupName},
+						APIVersions: []string{"*"}, Resources: []string{"clustercredentialsets"}},
 				},
 			}}},
 			Validations: []admissionregistrationv1.Validation{{
-				Expression: "object.spec.author.username != 'mallory' && oldObject.spec.author.username == 'kim'", Message: "mallory is the author of nothing",
+				Expression: "object.spec.author.username != 'mallory' && oldObject.spec.author.username == 'kim'",
+				Message:    "mallory is the author of nothing",
 			}},
 		},
 	})

@@ -89,7 +89,8 @@ func (f *fleet) testUntold(t *testing.T) {
 	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))
 	job := f.submitHeld(t, "", memberName, elsewhere)
 	kubectl(t, f.hub, "label", "clusterprofile", memberName, "-n", namespace, "kind=none")
-	testenv.Eventually(t, f.event(t, "NominatedByOthers", "Kueue's configuration must have multiKueue.dispatcherName: clusterpass.dev/placement"))
+	testenv.Eventually(t,
+		f.event(t, "NominatedByOthers", "Kueue's configuration must have multiKueue.dispatcherName: clusterpass.dev/placement"))
 	require.NoError(t, f.nominated(t, job, memberName, elsewhere)(t.Context()))
 	f.release(t, memberName, elsewhere)
 	testenv.Eventually(t, f.complete(t, job))

@@ -38,13 +38,15 @@ func TestMultiKueue_CredentialPlugin(t *testing.T) {
 	kubectl(t, f.members[0].Cluster, "apply", "--server-side", "-f", example(t, "clusterprofile/worker-role.yaml"))
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "clusterprofile/hub-rbac.yaml"))
 	dir := t.TempDir()
-	f.hubKueue = testenv.StartKueue(t, f.hub, testenv.KueueConfig{Role: testenv.KueueManager, Dir: dir, Edit: withPlugin(t, filepath.Join(dir, "kubeconfig.yaml"))})
+	f.hubKueue = testenv.StartKueue(t, f.hub,
+		testenv.KueueConfig{Role: testenv.KueueManager, Dir: dir, Edit: withPlugin(t, filepath.Join(dir, "kubeconfig.yaml"))})
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
 	kubectl(t, f.hub, "create", "clusterrolebinding", "clusterpass-multikueue", "--clusterrole=clusterpass:multikueue",
 		"--serviceaccount=clusterpass-system:clusterpass-controller-manager")
 
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "clusterprofile/clustercredentialset.yaml"))
-	kubectl(t, f.hub, "wait", "--for=condition=MultiKueueReady", "clustercredentialset/"+setName, "-n", testenv.KueueNamespace, "--timeout=90s")
+	kubectl(t, f.hub, "wait", "--for=condition=MultiKueueReady",
+		"clustercredentialset/"+setName, "-n", testenv.KueueNamespace, "--timeout=90s")
 	testenv.Eventually(t, f.complete(t, f.submit(t)))
 
 	credentials, refused := f.members[0].requestsOf(t, "system:serviceaccount:default:kueue")

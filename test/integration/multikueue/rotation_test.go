@@ -55,7 +55,8 @@ func TestMultiKueue_Rotation(t *testing.T) {
 			if event.ResponseStatus != nil && event.ResponseStatus.Code == http.StatusUnauthorized {
 				unauthorized++
 			}
-			if event.Verb == "create" && event.ObjectRef != nil && event.ObjectRef.Resource == "jobs" && event.ResponseStatus.Code == http.StatusCreated {
+			if event.Verb == "create" && event.ObjectRef != nil && event.ObjectRef.Resource == "jobs" &&
+				event.ResponseStatus.Code == http.StatusCreated {
 				made[event.ObjectRef.Name]++
 			}
 		})
@@ -64,7 +65,8 @@ func TestMultiKueue_Rotation(t *testing.T) {
 	for _, name := range jobs {
 		assert.Equal(t, 1, made[name], "Job %s ran once", name)
 	}
-	t.Logf("%d Jobs in %s over %d rotations with %d tokens: none lost, none twice, never disconnected, no 401", len(jobs), *loadFor, count, credentials)
+	t.Logf("%d Jobs in %s over %d rotations with %d tokens: none lost, none twice, never disconnected, no 401",
+		len(jobs), *loadFor, count, credentials)
 }
 
 // rotateDuring has all tokens renewed again and again until do returns, and returns how often.
@@ -83,7 +85,8 @@ func (f *fleet) rotateDuring(t *testing.T, do func(ctx context.Context)) int {
 			return count
 		case <-ticks.C:
 			count++
-			kubectl(t, f.hub, "annotate", "clustercredentialset", setName, "-n", namespace, "--overwrite", v1alpha1.AnnotationRotate+"="+strconv.Itoa(count))
+			kubectl(t, f.hub, "annotate", "clustercredentialset", setName, "-n", namespace, "--overwrite",
+				v1alpha1.AnnotationRotate+"="+strconv.Itoa(count))
 		}
 	}
 }

@@ -235,7 +235,8 @@ func (f *fleet) testRepair(t *testing.T) {
 	client := dynamicClient(t, f.hub)
 	require.NoError(t, client.Resource(multiKueueClusters).Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	kubectl(t, f.hub, "patch", "multikueueconfig", setName, "--type=merge", "-p", `{"spec":{"clusters":["elsewhere"]}}`)
-	kubectl(t, f.hub, "patch", "multikueuecluster", memberName, "--type=merge", "-p", `{"spec":{"clusterSource":{"kubeConfig":{"location":"elsewhere"}}}}`)
+	kubectl(t, f.hub, "patch", "multikueuecluster", memberName, "--type=merge", "-p",
+		`{"spec":{"clusterSource":{"kubeConfig":{"location":"elsewhere"}}}}`)
 	testenv.Eventually(t, f.knows(t, memberName, "smartfish"))
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonActive, "2 clusters"))
 }
@@ -272,12 +273,15 @@ func (f *fleet) testAuthor(t *testing.T) {
 	const author = "kim"
 	testenv.Grant(t, f.hub.Kube(t), "", author, testenv.UserSubject(author),
 		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"clustercredentialsets"}, Verbs: []string{"*"}},
-		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles", "clusterprofiles/token"}, Verbs: []string{"*"}},
+		rbacv1.PolicyRule{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles", "clusterprofiles/token"},
+			Verbs: []string{"*"}},
 		rbacv1.PolicyRule{APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, Verbs: []string{"create", "update"}},
-		rbacv1.PolicyRule{APIGroups: []string{"kueue.x-k8s.io"}, Resources: []string{"multikueueclusters"}, Verbs: []string{"create"}, ResourceNames: []string{"bravelion"}})
+		rbacv1.PolicyRule{APIGroups: []string{"kueue.x-k8s.io"}, Resources: []string{"multikueueclusters"}, Verbs: []string{"create"},
+			ResourceNames: []string{"bravelion"}})
 	kubectl(t, f.hub, "delete", "clustercredentialset", setName, "-n", namespace, "--timeout=60s")
 	testenv.Eventually(t, f.knows(t))
-	testenv.Create(t, testenv.Clusterpass(t, f.hub.User(t, author)).ClusterpassV1alpha1().ClusterCredentialSets(namespace), read[v1alpha1.ClusterCredentialSet](t, setFile))
+	testenv.Create(t, testenv.Clusterpass(t, f.hub.User(t, author)).ClusterpassV1alpha1().ClusterCredentialSets(namespace),
+		read[v1alpha1.ClusterCredentialSet](t, setFile))
 	// Tokens it may have; of what Kueue needs, nothing else than the one that RBAC names.
 	testenv.Eventually(t, f.ready(t, v1alpha1.MultiKueueReasonForbidden, author, "create on multikueueclusters.kueue.x-k8s.io \"smartfish\"",
 		"create on multikueueconfigs.kueue.x-k8s.io \"fleet\""))

@@ -142,7 +142,8 @@ func (h *hub) connect(t *testing.T) {
 	list, err := clusters.List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	for i := range list.Items {
-		require.NoError(t, unstructured.SetNestedSlice(list.Items[i].Object, []any{map[string]any{"type": "Active", "status": "True", "reason": "Active"}}, "status", "conditions"))
+		require.NoError(t, unstructured.SetNestedSlice(list.Items[i].Object,
+			[]any{map[string]any{"type": "Active", "status": "True", "reason": "Active"}}, "status", "conditions"))
 		_, err := clusters.Update(t.Context(), &list.Items[i], metav1.UpdateOptions{})
 		require.NoError(t, err)
 	}
@@ -223,7 +224,8 @@ func TestKeeper_EnsureNameTaken(t *testing.T) {
 	assert.Equal(t, []string{"c01"}, h.config(t))
 	require.NoError(t, h.Remove(t.Context(), set))
 	for _, write := range h.written() {
-		assert.NotContains(t, []string{"update multikueueclusters c02", "delete multikueueclusters c02", "update multikueueclusters c03", "delete multikueueclusters c03"}, write)
+		assert.NotContains(t, []string{"update multikueueclusters c02", "delete multikueueclusters c02",
+			"update multikueueclusters c03", "delete multikueueclusters c03"}, write)
 	}
 }
 

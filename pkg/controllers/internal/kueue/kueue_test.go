@@ -21,7 +21,8 @@ func TestUsable(t *testing.T) {
 		allowed string
 		want    string
 	}{
-		"without Kueue":               {false, "status", "the hub does not serve kueue.x-k8s.io/v1beta2: Kueue is not installed there, or too old"},
+		"without Kueue": {false, "status",
+			"the hub does not serve kueue.x-k8s.io/v1beta2: Kueue is not installed there, or too old"},
 		"without rights":              {true, "", "the controller manager may not get, patch workloads/status; get, patch localqueues"},
 		"with rights on one resource": {true, "status", "the controller manager may not get, patch localqueues"},
 	} {
