@@ -56,7 +56,6 @@ func (f *fleet) untilSays(t *testing.T, name, words string) *v1alpha1.ClusterCre
 // testDecisions has mallory, who may edit in the set's namespace, try to choose the clusters of a
 // set of kim's.
 func (f *fleet) testDecisions(t *testing.T) {
-	t.Helper()
 	const mallory, key, writer = "mallory", "hot", v1alpha1.AnnotationDecisionWriter
 	testenv.Bind(t, f.admin, team, mallory, testenv.UserSubject(mallory), "edit")
 	hostile, ours := f.decisionsOf(t, mallory), f.decisionsOf(t, v1alpha1.ControllerManagerUser)
@@ -148,7 +147,6 @@ func (f *fleet) testDecisions(t *testing.T) {
 // testAuthorMayNotSee has nora, who may have tokens and not see which clusters there are, keep
 // sets.
 func (f *fleet) testAuthorMayNotSee(t *testing.T) {
-	t.Helper()
 	const nora, refused = "nora", v1alpha1.CredentialSetReasonAuthorForbidden
 	f.entitle(t, nora, "view")
 	role := testenv.Get(t, f.admin.RbacV1().ClusterRoles(), nora)

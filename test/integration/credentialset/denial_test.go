@@ -22,7 +22,6 @@ import (
 // testQuota has a member's quota deny a credential: the set's status says so, and the credential is
 // made when the quota is lifted.
 func (f *fleet) testQuota(t *testing.T) {
-	t.Helper()
 	onMember := f.bravelion.Kube(t)
 	quotas := onMember.CoreV1().ResourceQuotas("default")
 	none := corev1.ResourceList{"count/serviceaccounts": resource.MustParse("0")}

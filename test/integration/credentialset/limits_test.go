@@ -27,7 +27,6 @@ var limits = []string{"--max-objects-per-namespace=placements=2,placementdecisio
 
 // testLimits has zoe, who may edit in team, fill it.
 func (f *fleet) testLimits(t *testing.T) {
-	t.Helper()
 	const zoe, creator = "zoe", v1alpha1.AnnotationCreator
 	placements := f.as(t, zoe).ClusterpassV1alpha1().Placements(team)
 	placement := func(name string) *v1alpha1.Placement {

@@ -85,7 +85,6 @@ func (f *fleet) withoutLabel(t *testing.T, name, label string) *corev1.Secret {
 }
 
 func (f *fleet) testOthers(t *testing.T) {
-	t.Helper()
 	set := newSet("others", "bravelion")
 	set.Spec.Secret.Labels["extra"] = "yes"
 	f.createReady(t, set)
@@ -105,7 +104,6 @@ func (f *fleet) testOthers(t *testing.T) {
 
 // testUpgrade has a Secret as a release has left it that did not note which keys are its own.
 func (f *fleet) testUpgrade(t *testing.T) {
-	t.Helper()
 	set := newSet("upgraded", "bravelion")
 	set.Spec.Secret.Labels["extra"] = "yes"
 	f.createReady(t, set)
@@ -160,7 +158,6 @@ func (f *fleet) written(t *testing.T, name, result string) []string {
 }
 
 func (f *fleet) testTampering(t *testing.T) {
-	t.Helper()
 	const name, times = "argo-bravelion", 10
 	set := newSet("argo", "bravelion")
 	set.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD
@@ -223,7 +220,6 @@ func (f *fleet) conflict(t *testing.T, name, reason string) string {
 }
 
 func (f *fleet) testConflict(t *testing.T) {
-	t.Helper()
 	argo := func(name string) *v1alpha1.ClusterCredentialSet {
 		set := newSet(name, "bravelion")
 		set.Spec.Secret.Format = v1alpha1.SecretFormatArgoCD

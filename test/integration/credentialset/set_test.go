@@ -27,34 +27,33 @@ import (
 
 func TestCredentialSets(t *testing.T) {
 	f := startFleet(t)
-	t.Run("each selected cluster has a credential that works there", func(t *testing.T) { f.testCredentials(t) })
-	t.Run("clusters are selected by name", func(t *testing.T) { f.testNames(t) })
-	t.Run("clusters are selected by the decisions of those who count", func(t *testing.T) { f.testDecisions(t) })
-	t.Run("nobody is told of clusters that the author may not see", func(t *testing.T) { f.testAuthorMayNotSee(t) })
-	t.Run("a label touches one Secret", func(t *testing.T) { f.testSelection(t) })
-	t.Run("a rotation that is asked for is done once, and the old token still works", func(t *testing.T) { f.testRotation(t) })
-	t.Run("what is lost is made again", func(t *testing.T) { f.testRepair(t) })
-	t.Run("what others add to a Secret stays", func(t *testing.T) { f.testOthers(t) })
-	t.Run("what others change of a set's own is mended without a token", func(t *testing.T) { f.testTampering(t) })
-	t.Run("sets that tell Argo CD of one cluster say so", func(t *testing.T) { f.testConflict(t) })
-	t.Run("an upgrade writes nothing", func(t *testing.T) { f.testUpgrade(t) })
-	t.Run("a restart mints nothing", func(t *testing.T) { f.testRestart(t) })
-	t.Run("a cluster that replaces another has a credential of its own", func(t *testing.T) { f.testReplacement(t) })
-	t.Run("nobody gets more than the author may have", func(t *testing.T) { f.testEntitlement(t) })
-	t.Run("who changes a set is its author", func(t *testing.T) { f.testAuthor(t) })
-	t.Run("who applies a set signs nothing that others have slipped into it", func(t *testing.T) { f.testAppliedByTwo(t) })
-	t.Run("tokens are for the controller manager", func(t *testing.T) { f.testTokenIsNotForUsers(t) })
-	t.Run("a Secret that is not the set's is left alone", func(t *testing.T) { f.testForeignSecret(t) })
-	t.Run("what a member's quota denies is in the status, and made later", func(t *testing.T) { f.testQuota(t) })
-	t.Run("a namespace has to allow it", func(t *testing.T) { f.testNamespace(t) })
-	t.Run("nothing stays of a set that is deleted", func(t *testing.T) { f.testDeletion(t) })
-	t.Run("a set is deleted where nobody may delete its Secrets", func(t *testing.T) { f.testDeletionWithoutRights(t) })
-	t.Run("nothing works on of a set that is orphaned", func(t *testing.T) { f.testOrphaning(t) })
-	t.Run("a set holds up no namespace that is deleted", func(t *testing.T) { f.testNamespaceDeletion(t) })
+	t.Run("each selected cluster has a credential that works there", f.testCredentials)
+	t.Run("clusters are selected by name", f.testNames)
+	t.Run("clusters are selected by the decisions of those who count", f.testDecisions)
+	t.Run("nobody is told of clusters that the author may not see", f.testAuthorMayNotSee)
+	t.Run("a label touches one Secret", f.testSelection)
+	t.Run("a rotation that is asked for is done once, and the old token still works", f.testRotation)
+	t.Run("what is lost is made again", f.testRepair)
+	t.Run("what others add to a Secret stays", f.testOthers)
+	t.Run("what others change of a set's own is mended without a token", f.testTampering)
+	t.Run("sets that tell Argo CD of one cluster say so", f.testConflict)
+	t.Run("an upgrade writes nothing", f.testUpgrade)
+	t.Run("a restart mints nothing", f.testRestart)
+	t.Run("a cluster that replaces another has a credential of its own", f.testReplacement)
+	t.Run("nobody gets more than the author may have", f.testEntitlement)
+	t.Run("who changes a set is its author", f.testAuthor)
+	t.Run("who applies a set signs nothing that others have slipped into it", f.testAppliedByTwo)
+	t.Run("tokens are for the controller manager", f.testTokenIsNotForUsers)
+	t.Run("a Secret that is not the set's is left alone", f.testForeignSecret)
+	t.Run("what a member's quota denies is in the status, and made later", f.testQuota)
+	t.Run("a namespace has to allow it", f.testNamespace)
+	t.Run("nothing stays of a set that is deleted", f.testDeletion)
+	t.Run("a set is deleted where nobody may delete its Secrets", f.testDeletionWithoutRights)
+	t.Run("nothing works on of a set that is orphaned", f.testOrphaning)
+	t.Run("a set holds up no namespace that is deleted", f.testNamespaceDeletion)
 }
 
 func (f *fleet) testCredentials(t *testing.T) {
-	t.Helper()
 	set := f.createReady(t, newSet("fleet", "bravelion", "smartfish"))
 	assert.Equal(t, int32(2), set.Status.Ready)
 	require.Len(t, set.Status.Credentials, 2)
@@ -82,7 +81,6 @@ func (f *fleet) testCredentials(t *testing.T) {
 }
 
 func (f *fleet) testNames(t *testing.T) {
-	t.Helper()
 	named := newSet("named")
 	named.Spec.Clusters = v1alpha1.ClusterSelection{Namespace: "default", Names: []string{"smartfish", "not-there"}}
 	named.Spec.Secret.Format = v1alpha1.SecretFormatToken
@@ -97,7 +95,6 @@ func (f *fleet) testNames(t *testing.T) {
 }
 
 func (f *fleet) testSelection(t *testing.T) {
-	t.Helper()
 	f.createReady(t, newSet("chosen", "bravelion", "smartfish"))
 	kept, leaving := f.secret(t, "chosen-bravelion"), f.secret(t, "chosen-smartfish")
 
@@ -128,7 +125,6 @@ func (f *fleet) changed(t *testing.T, before *corev1.Secret) *corev1.Secret {
 }
 
 func (f *fleet) testRotation(t *testing.T) {
-	t.Helper()
 	f.createReady(t, newSet("rotated", "bravelion"))
 	before := f.secret(t, "rotated-bravelion")
 	f.rotate(t, "rotated", "1")
@@ -142,7 +138,6 @@ func (f *fleet) testRotation(t *testing.T) {
 }
 
 func (f *fleet) testRepair(t *testing.T) {
-	t.Helper()
 	set := f.createReady(t, newSet("lost", "bravelion"))
 	secrets := f.admin.CoreV1().Secrets(consumers)
 
@@ -166,7 +161,6 @@ func (f *fleet) testRepair(t *testing.T) {
 }
 
 func (f *fleet) testRestart(t *testing.T) {
-	t.Helper()
 	f.createReady(t, newSet("kept", "bravelion", "smartfish"))
 	before := f.secret(t, "kept-bravelion")
 	f.manager.Stop()
@@ -177,7 +171,6 @@ func (f *fleet) testRestart(t *testing.T) {
 }
 
 func (f *fleet) testReplacement(t *testing.T) {
-	t.Helper()
 	f.createReady(t, newSet("replaced", "smartfish"))
 	before := f.secret(t, "replaced-smartfish")
 	require.NoError(t, f.profiles.Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
@@ -194,7 +187,6 @@ func (f *fleet) testReplacement(t *testing.T) {
 }
 
 func (f *fleet) testEntitlement(t *testing.T) {
-	t.Helper()
 	greedy := newSet("greedy", "bravelion")
 	greedy.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "edit"}}
 	f.create(t, author, greedy)
@@ -237,7 +229,6 @@ func (f *fleet) testEntitlement(t *testing.T) {
 }
 
 func (f *fleet) testAuthor(t *testing.T) {
-	t.Helper()
 	forged := newSet("forged", "bravelion")
 	forged.Spec.Author = &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
 	set := f.create(t, author, forged)
@@ -267,7 +258,6 @@ func (f *fleet) testAuthor(t *testing.T) {
 // testAppliedByTwo has an editor slip a role into a set that somebody with more rights applies
 // again and again.
 func (f *fleet) testAppliedByTwo(t *testing.T) {
-	t.Helper()
 	apply := func(user, roles string, force bool) (*v1alpha1.ClusterCredentialSet, error) {
 		body := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet","metadata":{"name":"shared"},"spec":{
 			"clusters":{"namespace":"default","names":["bravelion"]},"template":{"clusterRoles":[%s]}}}`, roles)
@@ -291,7 +281,6 @@ func (f *fleet) testAppliedByTwo(t *testing.T) {
 }
 
 func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
-	t.Helper()
 	f.createReady(t, newSet("guarded", "bravelion"))
 	profile := testenv.Get(t, f.profiles, "bravelion")
 	request := &multiclusterv1alpha1.AuthTokenRequest{}
@@ -313,7 +302,6 @@ func (f *fleet) testTokenIsNotForUsers(t *testing.T) {
 }
 
 func (f *fleet) testForeignSecret(t *testing.T) {
-	t.Helper()
 	secrets := f.admin.CoreV1().Secrets(consumers)
 	theirs := testenv.Create(t, secrets, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "taken-bravelion"}, Data: map[string][]byte{"theirs": []byte("yes")},
@@ -326,7 +314,6 @@ func (f *fleet) testForeignSecret(t *testing.T) {
 }
 
 func (f *fleet) testNamespace(t *testing.T) {
-	t.Helper()
 	set := newSet("unheard-of", "bravelion")
 	set.Spec.Secret.Namespace = team
 	f.create(t, author, set)
@@ -338,7 +325,6 @@ func (f *fleet) testNamespace(t *testing.T) {
 }
 
 func (f *fleet) testDeletion(t *testing.T) {
-	t.Helper()
 	set := f.createReady(t, newSet("deleted", "bravelion", "smartfish"))
 	before := f.secret(t, "deleted-bravelion")
 	require.NoError(t, f.setsOf(t, author).Delete(t.Context(), set.Name, metav1.DeleteOptions{}))
@@ -366,7 +352,6 @@ func (f *fleet) testDeletion(t *testing.T) {
 // testNamespaceDeletion deletes namespaces with a set, and with its Secrets, after the controller
 // manager has lost its rights there.
 func (f *fleet) testNamespaceDeletion(t *testing.T) {
-	t.Helper()
 	namespaces := f.admin.CoreV1().Namespaces()
 	f.createNamespaces(t, "with-set", "with-secrets")
 	f.allowSecrets(t, "with-secrets")
@@ -388,7 +373,6 @@ func (f *fleet) testNamespaceDeletion(t *testing.T) {
 // testDeletionWithoutRights deletes sets in whose namespaces the controller manager may not delete
 // Secrets: it never could, or not any more.
 func (f *fleet) testDeletionWithoutRights(t *testing.T) {
-	t.Helper()
 	f.createNamespaces(t, "never-allowed", "once-allowed")
 	never := newSet("never-allowed", "bravelion")
 	never.Spec.Secret.Namespace = "never-allowed"
@@ -420,7 +404,6 @@ func (f *fleet) testDeletionWithoutRights(t *testing.T) {
 // testOrphaning deletes a set so that the garbage collector leaves what it owns, after somebody has
 // taken the owner off a grant.
 func (f *fleet) testOrphaning(t *testing.T) {
-	t.Helper()
 	f.createReady(t, newSet("orphaned", "bravelion", "smartfish"))
 	first, second := f.secret(t, "orphaned-bravelion"), f.secret(t, "orphaned-smartfish")
 	grants, name := f.hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team), first.Annotations["clusterpass.dev/credential-grant"]

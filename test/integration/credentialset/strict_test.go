@@ -128,7 +128,7 @@ func TestCredentialSets_StrictHub(t *testing.T) {
 		err = token()
 		assert.False(t, apierrors.IsForbidden(err), "%v", err)
 	})
-	t.Run("namespaces are limited", func(t *testing.T) { f.testLimits(t) })
+	t.Run("namespaces are limited", f.testLimits)
 }
 
 // testAuthorPolicy has the hub refuse that mallory changes a set.

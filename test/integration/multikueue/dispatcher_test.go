@@ -83,7 +83,6 @@ func dispatcherFiles(t *testing.T) string {
 
 // testUntold is for a Kueue that nominates all clusters at once, as by default.
 func (f *fleet) testUntold(t *testing.T) {
-	t.Helper()
 	f.place(t, namespace, "none", map[string]string{"kind": "none"})
 	kubectl(t, f.hub, "label", "localqueue", "fleet", "-n", namespace, v1alpha1.LabelPlacement+"=none")
 	kubectl(t, f.hub, "apply", "-k", dispatcherFiles(t))

@@ -18,7 +18,6 @@ import (
 // testPlacement has a set select what a Placement has chosen, which changes twice, and then
 // everything again.
 func (f *fleet) testPlacement(t *testing.T) {
-	t.Helper()
 	scores := f.hub.Clusterpass(t).ClusterpassV1alpha1().ClusterScores(namespace)
 	score(t, scores, memberName, 10)
 	score(t, scores, elsewhere, 90)

@@ -45,16 +45,16 @@ func TestMultiKueue(t *testing.T) {
 	f := startFleet(t, nil, memberName, "smartfish")
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
 	manager := testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
-	t.Run("what is not allowed yet is told, with the commands that allow it", func(t *testing.T) { f.testAllow(t) })
-	t.Run("one object suffices for Jobs to run on members", func(t *testing.T) { f.testFirstJob(t) })
-	t.Run("Kueue goes on through a rotation", func(t *testing.T) { f.testRotation(t) })
-	t.Run("a cluster that is not selected is none of Kueue's", func(t *testing.T) { f.testSelection(t) })
-	t.Run("the clusters of a Placement are Kueue's, best first", func(t *testing.T) { f.testPlacement(t) })
-	t.Run("a dispatcher that Kueue was not told of says so, and does not fight Kueue", func(t *testing.T) { f.testUntold(t) })
-	t.Run("what is lost or changed is put right", func(t *testing.T) { f.testRepair(t) })
-	t.Run("a cluster that is another's is left alone", func(t *testing.T) { f.testNameTaken(t) })
-	t.Run("an author who may not write objects of Kueue has none written", func(t *testing.T) { f.testAuthor(t) })
-	t.Run("without the consumer, or without the set, nothing stays", func(t *testing.T) { f.testDeletion(t) })
+	t.Run("what is not allowed yet is told, with the commands that allow it", f.testAllow)
+	t.Run("one object suffices for Jobs to run on members", f.testFirstJob)
+	t.Run("Kueue goes on through a rotation", f.testRotation)
+	t.Run("a cluster that is not selected is none of Kueue's", f.testSelection)
+	t.Run("the clusters of a Placement are Kueue's, best first", f.testPlacement)
+	t.Run("a dispatcher that Kueue was not told of says so, and does not fight Kueue", f.testUntold)
+	t.Run("what is lost or changed is put right", f.testRepair)
+	t.Run("a cluster that is another's is left alone", f.testNameTaken)
+	t.Run("an author who may not write objects of Kueue has none written", f.testAuthor)
+	t.Run("without the consumer, or without the set, nothing stays", f.testDeletion)
 	t.Run("no token is in any log", func(t *testing.T) {
 		text := testenv.Must[[]byte](t)(os.ReadFile(manager.Log()))
 		assert.NotContains(t, string(text), "eyJ")
@@ -130,7 +130,6 @@ func (f *fleet) knows(t *testing.T, clusters ...string) func(context.Context) er
 }
 
 func (f *fleet) testAllow(t *testing.T) {
-	t.Helper()
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, setFile))
 	command := func(condition string) []string {
 		var args []string
@@ -151,7 +150,6 @@ func (f *fleet) testAllow(t *testing.T) {
 }
 
 func (f *fleet) testFirstJob(t *testing.T) {
-	t.Helper()
 	require.NoError(t, f.knows(t, memberName, "smartfish")(t.Context()))
 	name := f.submit(t)
 	testenv.Eventually(t, f.complete(t, name))
@@ -160,7 +158,6 @@ func (f *fleet) testFirstJob(t *testing.T) {
 }
 
 func (f *fleet) testRotation(t *testing.T) {
-	t.Helper()
 	before := f.tokens(t)
 	kubectl(t, f.hub, "annotate", "clustercredentialset", setName, "-n", namespace, v1alpha1.AnnotationRotate+"=now")
 	testenv.Eventually(t, func(context.Context) error {
@@ -212,7 +209,6 @@ func (m *member) worker(t *testing.T) string {
 }
 
 func (f *fleet) testSelection(t *testing.T) {
-	t.Helper()
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["smartfish","bravelion"]}}}`)
 	testenv.Eventually(t, f.knows(t, "smartfish", memberName))
 	f.patch(t, `{"spec":{"consumer":{"multiKueue":{"order":"Name"}}}}`)
@@ -231,7 +227,6 @@ func (f *fleet) testSelection(t *testing.T) {
 }
 
 func (f *fleet) testRepair(t *testing.T) {
-	t.Helper()
 	client := dynamicClient(t, f.hub)
 	require.NoError(t, client.Resource(multiKueueClusters).Delete(t.Context(), "smartfish", metav1.DeleteOptions{}))
 	kubectl(t, f.hub, "patch", "multikueueconfig", setName, "--type=merge", "-p", `{"spec":{"clusters":["elsewhere"]}}`)
@@ -242,7 +237,6 @@ func (f *fleet) testRepair(t *testing.T) {
 }
 
 func (f *fleet) testNameTaken(t *testing.T) {
-	t.Helper()
 	f.patch(t, `{"spec":{"clusters":{"labelSelector":null,"names":["bravelion"]}}}`)
 	testenv.Eventually(t, f.knows(t, memberName))
 	kubeConfig := map[string]any{"location": "somebody-elses", "locationType": "Secret"}
@@ -269,7 +263,6 @@ func (f *fleet) testNameTaken(t *testing.T) {
 }
 
 func (f *fleet) testAuthor(t *testing.T) {
-	t.Helper()
 	const author = "kim"
 	testenv.Grant(t, f.hub.Kube(t), "", author, testenv.UserSubject(author),
 		rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"clustercredentialsets"}, Verbs: []string{"*"}},
@@ -292,7 +285,6 @@ func (f *fleet) testAuthor(t *testing.T) {
 }
 
 func (f *fleet) testDeletion(t *testing.T) {
-	t.Helper()
 	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		whole, err := f.sets(t).Get(t.Context(), setName, metav1.GetOptions{})
 		if err != nil {
