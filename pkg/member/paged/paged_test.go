@@ -110,25 +110,24 @@ func TestEach_LargePage(t *testing.T) {
 
 func TestEach_Bounds(t *testing.T) {
 	whole := page(t, "", "a", "b")
+	always := func(body []byte) func(int) []byte { return func(int) []byte { return body } }
 	for name, test := range map[string]struct {
 		answer func(call int) []byte
 		words  string
 		calls  int
 	}{
-		"the number of pages":     {func(call int) []byte { return page(t, strconv.Itoa(call)) }, "more than 2000 pages", paged.MaxPages},
-		"the number of items":     {func(int) []byte { return raw(t, bytes.Repeat([]byte{2<<3 | 2, 0}, paged.MaxItems+1)) }, "more than 1000000 items", 1},
-		"the size of an item":     {func(int) []byte { return page(t, "", strings.Repeat("a", paged.MaxItem)) }, "an item has more than 1572864 bytes", 1},
-		"the length of the token": {func(int) []byte { return page(t, strings.Repeat("a", paged.MaxToken+1)) }, "its continue token has more than 4096 bytes", 1},
-		"the size of an answer":   {func(int) []byte { return make([]byte, 9<<20) }, "its answer has more than 8388608 bytes", 5},
-		"the fields of an item": {func(int) []byte {
-			return raw(t, protowire.AppendBytes([]byte{2<<3 | 2}, bytes.Repeat([]byte{2<<3 | 2, 0}, 100_001)))
-		}, "more than 100000 fields", 1},
-		"the amounts of an item":         {func(int) []byte { return raw(t, message(2, node("12345678901234567890e100000000"))) }, "a number that is too large", 1},
-		"that it is what was asked for":  {func(int) []byte { return []byte(`{"items": []}`) }, "not in protobuf", 1},
-		"that it is a list":              {func(int) []byte { return bytes.Replace(whole, []byte("NodeList"), []byte("NodePool"), 1) }, `of kind "NodePool", which is no list`, 1},
-		"that it is there to its end":    {func(int) []byte { return whole[:len(whole)-20] }, "unexpected EOF", 1},
-		"that its fields are fields":     {func(int) []byte { return raw(t, []byte{2<<3 | 2, 200}) }, "its nodes: ", 1},
-		"that its items are what it has": {func(int) []byte { return raw(t, []byte{2<<3 | 2, 2, 1<<3 | 2, 9}) }, "its nodes: ", 1},
+		"the number of pages":            {func(call int) []byte { return page(t, strconv.Itoa(call)) }, "more than 2000 pages", paged.MaxPages},
+		"the number of items":            {always(raw(t, bytes.Repeat([]byte{2<<3 | 2, 0}, paged.MaxItems+1))), "more than 1000000 items", 1},
+		"the size of an item":            {always(page(t, "", strings.Repeat("a", paged.MaxItem))), "an item has more than 1572864 bytes", 1},
+		"the length of the token":        {always(page(t, strings.Repeat("a", paged.MaxToken+1))), "its continue token has more than 4096 bytes", 1},
+		"the size of an answer":          {always(make([]byte, 9<<20)), "its answer has more than 8388608 bytes", 5},
+		"the fields of an item":          {always(raw(t, protowire.AppendBytes([]byte{2<<3 | 2}, bytes.Repeat([]byte{2<<3 | 2, 0}, 100_001)))), "more than 100000 fields", 1},
+		"the amounts of an item":         {always(raw(t, message(2, node("12345678901234567890e100000000")))), "a number that is too large", 1},
+		"that it is what was asked for":  {always([]byte(`{"items": []}`)), "not in protobuf", 1},
+		"that it is a list":              {always(bytes.Replace(whole, []byte("NodeList"), []byte("NodePool"), 1)), `of kind "NodePool", which is no list`, 1},
+		"that it is there to its end":    {always(whole[:len(whole)-20]), "unexpected EOF", 1},
+		"that its fields are fields":     {always(raw(t, []byte{2<<3 | 2, 200})), "its nodes: ", 1},
+		"that its items are what it has": {always(raw(t, []byte{2<<3 | 2, 2, 1<<3 | 2, 9})), "its nodes: ", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, calls, err := each(t, test.answer)
