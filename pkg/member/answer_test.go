@@ -42,21 +42,27 @@ func TestClient_BoundsAnswers(t *testing.T) {
 	page := func(ctx context.Context, c *Client) error {
 		return c.Kubernetes().CoreV1().RESTClient().Get().Resource("pods").Param("limit", "500").Do(ctx).Error()
 	}
-	many := &rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole"}, Rules: make([]rbacv1.PolicyRule, 50_001)}
+	many := &rbacv1.ClusterRole{
+		TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole"}, Rules: make([]rbacv1.PolicyRule, 50_001),
+	}
+	const large = "its answer has more than 1572864 bytes"
+	inJSON := func(body string) http.HandlerFunc { return answers.Send(runtime.ContentTypeJSON, []byte(body)) }
+	bomb := answers.Send(runtime.ContentTypeJSON, answers.Gzip(t, make([]byte, 32<<20)), "Content-Encoding", "gzip")
+	empty := strings.Repeat("{},", 50_001)
 	for name, test := range map[string]struct {
 		call   func(context.Context, *Client) error
 		answer http.HandlerFunc
 		words  string
 	}{
-		"an object without end":            {getRole, answers.Endless, "its answer has more than 1572864 bytes"},
+		"an object without end":            {getRole, answers.Endless, large},
 		"a token without end":              {getToken, answers.Endless, "its answer has more than 393216 bytes"},
 		"a readyz without end":             {readyz, answers.Endless, "its answer has more than 65536 bytes"},
 		"a page without end":               {page, answers.Endless, "its answer has more than 8388608 bytes"},
-		"an object that says how large":    {getRole, answers.Send(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), "its answer has more than 1572864 bytes"},
-		"a gzip bomb":                      {getRole, answers.Send(runtime.ContentTypeJSON, answers.Gzip(t, make([]byte, 32<<20)), "Content-Encoding", "gzip"), "its answer has more than 1572864 bytes"},
+		"an object that says how large":    {getRole, answers.Send(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), large},
+		"a gzip bomb":                      {getRole, bomb, large},
 		"many empty rules":                 {getRole, answers.Send(runtime.ContentTypeProtobuf, answers.Protobuf(t, many)), "more than 50000 fields"},
-		"many empty rules in JSON":         {getRole, answers.Send(runtime.ContentTypeJSON, []byte(`{"rules":[`+strings.Repeat("{},", 50_001)+`{}]}`)), "more than 50000 entries"},
-		"many managed fields":              {getRole, answers.Send(runtime.ContentTypeJSON, []byte(`{"metadata":{"managedFields":[`+strings.Repeat("{},", 50_001)+`{}]}}`)), "more than 50000 entries"},
+		"many empty rules in JSON":         {getRole, inJSON(`{"rules":[` + empty + `{}]}`), "more than 50000 entries"},
+		"many managed fields":              {getRole, inJSON(`{"metadata":{"managedFields":[` + empty + `{}]}}`), "more than 50000 entries"},
 		"YAML":                             {getRole, answers.Send(runtime.ContentTypeYAML, []byte("a: &a [b]\nc: [*a, *a]")), "it answers in application/yaml, which was not asked for"},
 		"CBOR":                             {getRole, answers.Send(runtime.ContentTypeCBOR, []byte{0xd9, 0xd9, 0xf7}), "it answers in application/cbor, which was not asked for"},
 		"a page of YAML":                   {page, answers.Send(runtime.ContentTypeYAML, []byte("a: b")), "it answers in application/yaml, which was not asked for"},
@@ -64,8 +70,7 @@ func TestClient_BoundsAnswers(t *testing.T) {
 		"informational answers in a flood": {getRole, hints, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := newMemberServer(t, time.Now().Add(time.Hour), test.answer)
-			client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+			_, client := newMember(t, test.answer)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			status := statusErr(t, client.Error(test.call(ctx, client), "ask"))
@@ -90,22 +95,20 @@ func TestClient_BreakerOfTooLargeAnswers(t *testing.T) {
 		"a page may have many large objects":                {path: "/api/v1/namespaces?limit=500"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := newMemberServer(t, time.Now().Add(time.Hour), answers.Endless)
-			config := DefaultConfig()
-			client := clientFor(t, server.URL, server.ca.pem, config, nil)
-			ask := func() metav1.Status {
-				return statusErr(t, client.Error(client.Kubernetes().Discovery().RESTClient().Get().RequestURI(test.path).Do(t.Context()).Error(), "ask"))
+			server, client := newMember(t, answers.Endless)
+			ask := func() error {
+				err := client.Kubernetes().Discovery().RESTClient().Get().RequestURI(test.path).Do(t.Context()).Error()
+				return client.Error(err, "ask")
 			}
-			for range config.Limits.Breaker.Failures {
-				assert.Equal(t, CauseAnswer, ask().Details.Causes[0].Type)
+			for range DefaultConfig().Limits.Breaker.Failures {
+				statusBecause(t, ask(), CauseAnswer)
 			}
 			seen := len(server.seen())
-			status := ask()
 			if !test.opens {
-				assert.Equal(t, CauseAnswer, status.Details.Causes[0].Type)
+				statusBecause(t, ask(), CauseAnswer)
 				return
 			}
-			assert.Equal(t, CauseBreakerOpen, status.Details.Causes[0].Type)
+			status := statusBecause(t, ask(), CauseBreakerOpen)
 			assert.Contains(t, status.Message, "5 calls in a row failed, the last one with: its answer has more than")
 			assert.Len(t, server.seen(), seen, "it is not contacted")
 		})
@@ -126,8 +129,7 @@ func TestClient_AnswerWithLargestAudiences(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Greater(t, len(body), maxTokenAnswer/2)
-	server := newMemberServer(t, time.Now().Add(time.Hour), answers.Send(runtime.ContentTypeJSON, body))
-	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+	_, client := newMember(t, answers.Send(runtime.ContentTypeJSON, body))
 	_, err = client.Kubernetes().CoreV1().ServiceAccounts("default").
 		CreateToken(t.Context(), "work", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -135,7 +137,7 @@ func TestClient_AnswerWithLargestAudiences(t *testing.T) {
 
 func TestClient_BoundsUnread(t *testing.T) {
 	var sent atomic.Int64
-	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, _ *http.Request) {
+	_, client := newMember(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", runtime.ContentTypeJSON)
 		for chunk := make([]byte, 64<<10); ; sent.Add(int64(len(chunk))) {
 			if _, err := w.Write(chunk); err != nil {
@@ -143,7 +145,6 @@ func TestClient_BoundsUnread(t *testing.T) {
 			}
 		}
 	})
-	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	require.NoError(t, client.held.all.Acquire(t.Context(), maxHeld))
 	_, err := client.Kubernetes().RbacV1().ClusterRoles().Get(t.Context(), "view", metav1.GetOptions{})
 	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "answers of members already take 32 MiB", "reading has stopped after its beginning")
@@ -162,11 +163,10 @@ func hints(w http.ResponseWriter, _ *http.Request) {
 
 // A refusal without end keeps its code.
 func TestClient_EndlessRefusal(t *testing.T) {
-	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
+	_, client := newMember(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		answers.Endless(w, r)
 	})
-	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
 	assert.True(t, apierrors.IsForbidden(list(t.Context(), client)))
 }
 
@@ -210,8 +210,7 @@ func TestPool_HeldBytes(t *testing.T) {
 		}
 		return !taken
 	}, time.Minute, time.Millisecond)
-	status := statusErr(t, client.Error(get(t.Context(), "fast"), "ask"))
-	assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
+	status := statusBecause(t, client.Error(get(t.Context(), "fast"), "ask"), CauseBusy)
 	assert.EqualValues(t, 1, status.Details.RetryAfterSeconds)
 	cancel()
 	require.Error(t, <-ended)
@@ -229,17 +228,14 @@ func TestPool_HeldBytesOfOneMember(t *testing.T) {
 	})
 	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
 	greedy := clientOf(t, pool, profileFor(`{"name":"m"}`))
-	other := profileFor(`{"name":"m"}`)
-	other.UID = "another"
-	modest := clientOf(t, pool, other)
+	modest := clientOf(t, pool, uid(profileFor(`{"name":"m"}`), "another"))
 	get := func(client *Client) error {
 		_, err := client.Kubernetes().CoreV1().Secrets("default").Get(t.Context(), "a", metav1.GetOptions{})
 		return err
 	}
 
 	require.NoError(t, greedy.held.acquire(t.Context(), maxHeldOfOne))
-	status := statusErr(t, greedy.Error(get(greedy), "ask"))
-	assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
+	status := statusBecause(t, greedy.Error(get(greedy), "ask"), CauseBusy)
 	assert.Contains(t, status.Message, "its other answers already take 8 MiB")
 	require.NoError(t, get(modest), "the answers of one member leave room for those of others")
 	greedy.held.release(maxHeldOfOne)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,14 +31,8 @@ func TestBreaker(t *testing.T) {
 		// refused is the Retry-After of a call that is not; zero: it is let through.
 		refused time.Duration
 	}
-	down := func(n int) []step {
-		steps := make([]step, n)
-		for i := range steps {
-			steps[i].end = failed
-		}
-		return steps
-	}
-	tests := []struct {
+	down := func(n int) []step { return slices.Repeat([]step{{end: failed}}, n) }
+	for _, test := range []struct {
 		name  string
 		steps []step
 	}{
@@ -53,8 +48,7 @@ func TestBreaker(t *testing.T) {
 		{"after a recovery the delay is the first again", append(append(down(3), step{advance: 5 * time.Second, end: failed}, step{advance: 10 * time.Second, end: answered}),
 			append(down(3), step{refused: 5 * time.Second})...)},
 		{"a probe whose caller goes away is followed by the next call", append(down(3), step{advance: 5 * time.Second}, step{end: answered})},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			clock := testclock.NewFakePassiveClock(time.Now())
 			b := newBreaker(configv1alpha1.Breaker{Failures: 3, OpenSeconds: 5, MaxOpenSeconds: 12}, clock)
@@ -118,9 +112,8 @@ func TestClient_DeadMember(t *testing.T) {
 		require.Error(t, list(t.Context(), client))
 	}
 
-	status := statusErr(t, client.Error(list(t.Context(), client), "list"))
+	status := statusBecause(t, client.Error(list(t.Context(), client), "list"), CauseBreakerOpen)
 	assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
-	assert.Equal(t, CauseBreakerOpen, status.Details.Causes[0].Type)
 	assert.EqualValues(t, 5, status.Details.RetryAfterSeconds)
 	assert.Contains(t, status.Message, "3 calls in a row failed")
 	assert.Len(t, server.seen(), 3, "the member is not called")
@@ -139,7 +132,7 @@ func TestClient_DeadMember(t *testing.T) {
 func TestClient_Deadlines(t *testing.T) {
 	blackhole := listen(t, func(conn net.Conn) { t.Cleanup(func() { conn.Close() }) })
 	short := 20 * time.Millisecond
-	tests := []struct {
+	for _, test := range []struct {
 		name     string
 		ctx      func(context.Context) (context.Context, context.CancelFunc)
 		wantOpen bool
@@ -155,8 +148,7 @@ func TestClient_Deadlines(t *testing.T) {
 			time.AfterFunc(short, cancel)
 			return ctx, cancel
 		}, false},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			client := clientFor(t, blackhole, nil, smallLimits(4, 1), nil)
 			ctx, cancel := test.ctx(t.Context())
@@ -176,8 +168,7 @@ func TestClient_FlappingMember(t *testing.T) {
 		}
 		ok(w, r)
 	})
-	config := smallLimits(4, 2)
-	client := clientFor(t, server.URL, server.ca.pem, config, nil)
+	client := clientFor(t, server.URL, server.ca.pem, smallLimits(4, 2), nil)
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {

@@ -52,8 +52,7 @@ func TestClient_MaxInFlight(t *testing.T) {
 	})
 	clock.Step(queueTimeout)
 	for range 2 * bound {
-		status := statusErr(t, client.Error(<-errs, "list"))
-		assert.Equal(t, CauseBusy, status.Details.Causes[0].Type)
+		status := statusBecause(t, client.Error(<-errs, "list"), CauseBusy)
 		assert.EqualValues(t, http.StatusTooManyRequests, status.Code)
 		assert.EqualValues(t, 1, status.Details.RetryAfterSeconds)
 	}

@@ -154,6 +154,13 @@ func newMemberServer(t *testing.T, expiry time.Time, handler http.HandlerFunc) *
 	return m
 }
 
+// newMember serves with handler, and returns a client for it, too, which has a token as credential.
+func newMember(t *testing.T, handler http.HandlerFunc) (*memberServer, *Client) {
+	t.Helper()
+	server := newMemberServer(t, time.Now().Add(time.Hour), handler)
+	return server, clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
+}
+
 func (m *memberServer) seen() []*http.Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -191,10 +198,19 @@ func answer(code int, reason metav1.StatusReason, message string, header ...stri
 	}
 }
 
-var ok = answer(http.StatusOK, "", "")
+var (
+	ok           = answer(http.StatusOK, "", "")
+	unauthorized = answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized")
+)
+
+// entries are those of a kubeconfig for a cluster and its user.
+type entries struct {
+	*clientcmdapi.Cluster
+	*clientcmdapi.AuthInfo
+}
 
 // kubeconfig returns a kubeconfig with the context "c", after change.
-func kubeconfig(t *testing.T, server string, ca []byte, change func(*clientcmdapi.Cluster, *clientcmdapi.AuthInfo)) []byte {
+func kubeconfig(t *testing.T, server string, ca []byte, change func(entries)) []byte {
 	t.Helper()
 	config := clientcmdapi.NewConfig()
 	config.Clusters["c"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}
@@ -202,7 +218,7 @@ func kubeconfig(t *testing.T, server string, ca []byte, change func(*clientcmdap
 	config.Contexts["c"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
 	config.CurrentContext = "c"
 	if change != nil {
-		change(config.Clusters["c"], config.AuthInfos["u"])
+		change(entries{config.Clusters["c"], config.AuthInfos["u"]})
 	}
 	data, err := clientcmd.Write(*config)
 	require.NoError(t, err)
@@ -288,6 +304,14 @@ func statusErr(t *testing.T, err error) metav1.Status {
 	require.Truef(t, ok, "%T: %v", err, err)
 	require.NotContains(t, err.Error(), "hub-token")
 	return status.ErrStatus
+}
+
+// statusBecause returns the Status that err is, which has that cause.
+func statusBecause(t *testing.T, err error, cause metav1.CauseType) metav1.Status {
+	t.Helper()
+	status := statusErr(t, err)
+	require.Equal(t, cause, status.Details.Causes[0].Type, "%v", err)
+	return status
 }
 
 func uid(profile *inventoryv1alpha1.ClusterProfile, uid string) *inventoryv1alpha1.ClusterProfile {

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/testutil"
 	testclock "k8s.io/utils/clock/testing"
@@ -81,7 +80,7 @@ func TestMetrics_Gauges(t *testing.T) {
 }
 
 func TestCallResult(t *testing.T) {
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		code int
 		err  error
 		want string
@@ -96,8 +95,7 @@ func TestCallResult(t *testing.T) {
 		"no connection":                     {err: &failure{cause: CauseUnreachable}, want: "MemberUnreachable"},
 		"a caller that goes away":           {err: endOfContext(cancelled()), want: "Cancelled"},
 		"an error that nobody knows":        {err: errors.New("token=secret"), want: "MemberAnswer"},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			result := callResult(&http.Response{StatusCode: test.code}, test.err)
 			assert.Equal(t, test.want, result)
@@ -113,7 +111,7 @@ func cancelled() context.Context {
 }
 
 func TestMetrics_Calls(t *testing.T) {
-	server := newMemberServer(t, time.Now().Add(time.Hour), answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"))
+	server := newMemberServer(t, time.Now().Add(time.Hour), unauthorized)
 	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), nil)
 	RegisterMetrics(pool)
 	calls.Reset()
@@ -129,8 +127,9 @@ func TestMetrics_Calls(t *testing.T) {
 	require.Error(t, err)
 	require.Error(t, list(t.Context(), client))
 
-	testutil.AssertVectorCount(t, "clusterpass_member_credentials_total", map[string]string{"provider": pool.providers[0].name, "result": "Obtained"}, 1)
-	testutil.AssertVectorCount(t, "clusterpass_member_credentials_total", map[string]string{"provider": pool.providers[0].name, "result": "Refused"}, 1)
+	provider := pool.providers[0].name
+	testutil.AssertVectorCount(t, "clusterpass_member_credentials_total", map[string]string{"provider": provider, "result": "Obtained"}, 1)
+	testutil.AssertVectorCount(t, "clusterpass_member_credentials_total", map[string]string{"provider": provider, "result": "Refused"}, 1)
 	testutil.AssertVectorCount(t, "clusterpass_member_credentials_total", map[string]string{"provider": "", "result": "Refused"}, 1)
 	testutil.AssertVectorCount(t, "clusterpass_member_calls_total", map[string]string{"credential": "Own", "result": "MemberUnauthorized"}, 1)
 	testutil.AssertVectorCount(t, "clusterpass_member_calls_total", map[string]string{"credential": "Minted"}, 0)

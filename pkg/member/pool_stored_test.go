@@ -13,9 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // laggingPool is a pool whose cache of Secrets may be behind what is stored.
@@ -29,25 +27,28 @@ type laggingPool struct {
 func newLaggingPool(t *testing.T) *laggingPool {
 	t.Helper()
 	l := &laggingPool{cached: fakeSecrets{}, stored: fakeSecrets{}}
-	pool, err := NewPool(Options{Config: DefaultConfig(), Secrets: l.cached, Stored: func(_ context.Context, namespace, name string) (*corev1.Secret, error) {
-		l.reads++
-		if l.err != nil {
-			return nil, l.err
-		}
-		return l.stored.Get(namespace, name)
-	}})
+	var err error
+	l.Pool, err = NewPool(Options{Config: DefaultConfig(), Secrets: l.cached, Stored: l.read})
 	require.NoError(t, err)
-	l.Pool = pool
 	return l
+}
+
+// read returns a Secret as it is stored.
+func (l *laggingPool) read(_ context.Context, namespace, name string) (*corev1.Secret, error) {
+	l.reads++
+	if l.err != nil {
+		return nil, l.err
+	}
+	return l.stored.Get(namespace, name)
 }
 
 // A refusal is confirmed by what is stored.
 func TestPool_ForRefusal(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	good := kubeconfig(t, memberURL, ca.pem, nil)
-	bad := kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) { c.InsecureSkipTLSVerify = true })
+	bad := kubeconfig(t, memberURL, ca.pem, func(e entries) { e.InsecureSkipTLSVerify = true })
 	profile := profileFor(`{"name":"m"}`)
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		cached, stored []byte
 		annotation     string // of the cached one
 		reads          int
@@ -61,8 +62,7 @@ func TestPool_ForRefusal(t *testing.T) {
 		"a kubeconfig that is refused stays refused":     {cached: bad, stored: bad, reads: 1, want: "insecure-skip-tls-verify is refused"},
 		"one that is refused, and was deleted":           {cached: bad, reads: 1, want: "there is no Secret"},
 		"what works is used, whatever is stored":         {cached: good},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			pool := newLaggingPool(t)
 			if test.cached != nil {
@@ -106,8 +106,7 @@ func TestPool_ForKeepsClient(t *testing.T) {
 
 	pool.err = nil
 	pool.cached["clusterpass-system/m"] = secret
-	again := clientOf(t, pool, profile)
-	assert.Same(t, client, again)
+	assert.Same(t, client, clientOf(t, pool, profile))
 
 	delete(pool.cached, "clusterpass-system/m")
 	_, err = pool.For(t.Context(), profile)
@@ -120,7 +119,7 @@ func TestPool_ForKeepsClient(t *testing.T) {
 func TestPool_ForStaleCache(t *testing.T) {
 	ca := newAuthority(t, "ca").pem
 	was := kubeconfig(t, memberURL, ca, nil)
-	is := kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "renewed" })
+	is := kubeconfig(t, memberURL, ca, func(e entries) { e.Token = "renewed" })
 	profile := profileFor(`{"name":"m"}`)
 	cached := func(t *testing.T, pool *laggingPool) *Client {
 		t.Helper()
@@ -163,15 +162,14 @@ func TestPool_ForStaleCache(t *testing.T) {
 		_, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.Error(t, err)
 		pool.stored.add("m", was)
-		client := clientOf(t, pool, profile)
-		assert.Same(t, client, cached(t, pool))
+		assert.Same(t, clientOf(t, pool, profile), cached(t, pool))
 	})
 	t.Run("is believed where it has something new", func(t *testing.T) {
 		pool, _ := begin(t)
 		pool.stored.add("m", is)
 		current, _, err := pool.StoredWithLeaving(t.Context(), profile)
 		require.NoError(t, err)
-		pool.cached.add("m", kubeconfig(t, memberURL, ca, func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "newest" }))
+		pool.cached.add("m", kubeconfig(t, memberURL, ca, func(e entries) { e.Token = "newest" }))
 		assert.NotSame(t, current, cached(t, pool))
 	})
 }
@@ -180,9 +178,8 @@ func TestPool_LiveLeaving(t *testing.T) {
 	cached := fakeSecrets{}
 	var live *corev1.Secret
 	var failure error
-	pool, err := NewPool(Options{Config: DefaultConfig(), Secrets: cached, Live: func(context.Context, string, string) (*corev1.Secret, error) {
-		return live, failure
-	}})
+	read := func(context.Context, string, string) (*corev1.Secret, error) { return live, failure }
+	pool, err := NewPool(Options{Config: DefaultConfig(), Secrets: cached, Live: read})
 	require.NoError(t, err)
 	profile := profileFor(`{"name":"m"}`)
 	live = cached.add("m", kubeconfig(t, memberURL, newAuthority(t, "ca").pem, nil)).DeepCopy()
@@ -220,10 +217,8 @@ func TestPool_LiveLeaving(t *testing.T) {
 
 // No other Secrets are read.
 func TestSecretInformers_OtherSecrets(t *testing.T) {
-	secret := func(namespace, name, label string) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label}}}
-	}
-	hub := fake.NewClientset(secret("clusterpass-system", "member", "true"), secret("clusterpass-system", "other", "no"), secret("kube-system", "member", "true"))
+	hub := fake.NewClientset(
+		marked("clusterpass-system", "member", "true"), marked("clusterpass-system", "other", "no"), marked("kube-system", "member", "true"))
 	secrets := NewSecretInformers(hub, DefaultConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

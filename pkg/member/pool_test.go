@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/klog/v2"
@@ -33,7 +32,7 @@ func TestPool_For(t *testing.T) {
 		secrets fakeSecrets
 		profile *inventoryv1alpha1.ClusterProfile
 	}
-	tests := []struct {
+	for _, test := range []struct {
 		name   string
 		change func(*state)
 		// same client as before; else the old one is closed.
@@ -58,8 +57,7 @@ func TestPool_For(t *testing.T) {
 		}},
 		{name: "the profile is forgotten", change: func(s *state) { s.pool.Forget("uid-1") }},
 		{name: "another profile is forgotten", same: true, change: func(s *state) { s.pool.Forget("uid-2") }},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &state{secrets: memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), profile: profile}
 			clock := testclock.NewFakeClock(time.Now())
@@ -94,9 +92,7 @@ func TestPool_For(t *testing.T) {
 func TestPool_ForReplacedCluster(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
 	pool := newTestPool(t, DefaultConfig(), memberSecret(kubeconfig(t, server.URL, server.ca.pem, nil)), testclock.NewFakeClock(time.Now()))
-	clientOf := func(u string) *Client {
-		return clientOf(t, pool, uid(profileFor(`{"name":"m"}`), u))
-	}
+	clientOf := func(u string) *Client { return clientOf(t, pool, uid(profileFor(`{"name":"m"}`), u)) }
 	old, replacement := clientOf("uid-1"), clientOf("uid-2")
 	require.NotSame(t, old, replacement)
 	assert.Same(t, old, clientOf("uid-1"))
@@ -141,9 +137,7 @@ func TestPool_IdleClients(t *testing.T) {
 		defer pool.mu.Unlock()
 		return len(pool.clients)
 	}
-	get := func() *Client {
-		return clientOf(t, pool, profileFor(`{"name":"m"}`))
-	}
+	get := func() *Client { return clientOf(t, pool, profileFor(`{"name":"m"}`)) }
 
 	first := get()
 	require.NoError(t, list(t.Context(), first))
@@ -169,17 +163,18 @@ func TestNewPool_InvalidConfig(t *testing.T) {
 	require.ErrorContains(t, err, "providers: Required")
 }
 
+// marked returns a Secret whose label says whether it has a member's kubeconfig.
+func marked(namespace, name, label string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
+	}}
+}
+
 func TestSecretInformers(t *testing.T) {
-	secret := func(namespace, name, label string) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name, Labels: map[string]string{KubeconfigLabel: label},
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
-		}}
-	}
-	objects := []runtime.Object{secret("a", "one", "true"), secret("a", "other", "false"), secret("b", "two", "true"), secret("c", "three", "true")}
 	config := DefaultConfig()
 	config.Providers[0].KubeconfigSecret.Namespaces = []string{"a", "b"}
-	hub := fake.NewClientset(objects...)
+	hub := fake.NewClientset(marked("a", "one", "true"), marked("a", "other", "false"), marked("b", "two", "true"), marked("c", "three", "true"))
 	secrets := NewSecretInformers(hub, config)
 	assert.False(t, secrets.Synced())
 	_, err := secrets.Get("a", "one")
@@ -208,11 +203,8 @@ func TestSecretInformers(t *testing.T) {
 // No bodies are logged.
 func TestQuiet(t *testing.T) {
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.Verbosity(10), ktesting.BufferLogs(true)))
-	server := newMemberServer(t, time.Now().Add(time.Hour), ok)
-	client := clientFor(t, server.URL, server.ca.pem, DefaultConfig(), nil)
-	logged := func() string {
-		return logger.GetSink().(ktesting.Underlier).GetBuffer().String()
-	}
+	_, client := newMember(t, ok)
+	logged := func() string { return logger.GetSink().(ktesting.Underlier).GetBuffer().String() }
 
 	ctx := klog.NewContext(t.Context(), logger)
 	klog.FromContext(Quiet(ctx)).WithName("n").WithValues("k", "v").V(7).Info("level 7")

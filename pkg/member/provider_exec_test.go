@@ -89,42 +89,31 @@ func TestExecProvider_Clusters(t *testing.T) {
 // The provider is pinned to its servers.
 func TestExecProvider_Servers(t *testing.T) {
 	ca, other := newAuthority(t, "configured"), newAuthority(t, "other")
-	tests := []struct {
+	both := slices.Concat(ca.pem, ca.pem)
+	type entry = clientcmdv1.Cluster
+	const server = "https://a.example.com:6443"
+	for _, test := range []struct {
 		name    string
-		cluster clientcmdv1.Cluster
+		cluster entry
 		wantCA  []byte
 		wantErr string
 	}{
-		{
-			name:    "without a CA in the profile it is the configured ones",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443"}, wantCA: slices.Concat(ca.pem, ca.pem),
-		},
-		{
-			name:    "a CA in the profile narrows it down",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: ca.pem}, wantCA: ca.pem,
-		},
-		{
-			name:    "an allowed proxy",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://proxy:3128"}, wantCA: slices.Concat(ca.pem, ca.pem),
-		},
-		{
-			name:    "a CA that is not configured",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: slices.Concat(ca.pem, other.pem)}, wantErr: `the CA "CN=other" is not one`,
-		},
-		{
-			name:    "a CA that is none",
-			cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthorityData: []byte("x")}, wantErr: "not PEM",
-		},
-		{name: "a server of somebody else", cluster: clientcmdv1.Cluster{Server: "https://evil.com:6443"}, wantErr: "is not one that the credential plugin is configured for"},
-		{name: "a server without TLS", cluster: clientcmdv1.Cluster{Server: "http://a.example.com:6443"}, wantErr: "must be https"},
+		{name: "without a CA in the profile it is the configured ones", cluster: entry{Server: server}, wantCA: both},
+		{name: "a CA in the profile narrows it down", cluster: entry{Server: server, CertificateAuthorityData: ca.pem}, wantCA: ca.pem},
+		{name: "an allowed proxy", cluster: entry{Server: server, ProxyURL: "http://proxy:3128"}, wantCA: both},
+		{name: "a CA that is not configured", wantErr: `the CA "CN=other" is not one`,
+			cluster: entry{Server: server, CertificateAuthorityData: slices.Concat(ca.pem, other.pem)}},
+		{name: "a CA that is none", cluster: entry{Server: server, CertificateAuthorityData: []byte("x")}, wantErr: "not PEM"},
+		{name: "a server of somebody else", cluster: entry{Server: "https://evil.com:6443"},
+			wantErr: "is not one that the credential plugin is configured for"},
+		{name: "a server without TLS", cluster: entry{Server: "http://a.example.com:6443"}, wantErr: "must be https"},
 		{name: "no server", wantErr: "there is no server"},
-		{name: "another proxy", cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", ProxyURL: "http://evil.com"}, wantErr: "proxy-url is not one"},
-		{name: "insecure TLS", cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", InsecureSkipTLSVerify: true}, wantErr: "insecure-skip-tls-verify"},
-		{name: "a CA file", cluster: clientcmdv1.Cluster{Server: "https://a.example.com:6443", CertificateAuthority: "/etc/passwd"}, wantErr: "certificate-authority"},
-	}
-	for _, test := range tests {
+		{name: "another proxy", cluster: entry{Server: server, ProxyURL: "http://evil.com"}, wantErr: "proxy-url is not one"},
+		{name: "insecure TLS", cluster: entry{Server: server, InsecureSkipTLSVerify: true}, wantErr: "insecure-skip-tls-verify"},
+		{name: "a CA file", cluster: entry{Server: server, CertificateAuthority: "/etc/passwd"}, wantErr: "certificate-authority"},
+	} {
 		t.Run(test.name, func(t *testing.T) {
-			config := execConfig(t, "fail", slices.Concat(ca.pem, ca.pem), "https://*.example.com:6443")
+			config := execConfig(t, "fail", both, "https://*.example.com:6443")
 			config.Providers[0].Exec.ProxyURLs = []string{"http://proxy:3128"}
 			client, err := newTestPool(t, config, nil, nil).For(t.Context(), pluginProfile("one", test.cluster))
 			if test.wantErr != "" {
@@ -197,11 +186,13 @@ func TestExecProvider_Bindings(t *testing.T) {
 	profile := func(namespace, name string) configv1alpha1.ProfileReference {
 		return configv1alpha1.ProfileReference{Namespace: namespace, Name: name}
 	}
+	const a, b = "https://a.fleet", "https://b.fleet"
 	several := []configv1alpha1.ExecBinding{
-		{Servers: []string{"https://a.fleet"}, Profiles: []configv1alpha1.ProfileReference{profile("default", "a"), profile("default", "twice")}},
-		{Servers: []string{"https://b.fleet"}, Profiles: []configv1alpha1.ProfileReference{profile("default", "b"), profile("default", "twice")}},
+		{Servers: []string{a}, Profiles: []configv1alpha1.ProfileReference{profile("default", "a"), profile("default", "twice")}},
+		{Servers: []string{b}, Profiles: []configv1alpha1.ProfileReference{profile("default", "b"), profile("default", "twice")}},
 		{Servers: []string{"https://*.fleet"}, Namespaces: []string{"fleet"}},
 	}
+	all, one := []configv1alpha1.ExecBinding{{Namespaces: []string{"default"}}}, []string{a}
 	for name, test := range map[string]struct {
 		bindings        []configv1alpha1.ExecBinding
 		servers         []string
@@ -213,21 +204,21 @@ func TestExecProvider_Bindings(t *testing.T) {
 		wantErr string
 		several bool
 	}{
-		"its own server":                                   {bindings: several, name: "a", server: "https://a.fleet"},
+		"its own server":                                   {bindings: several, name: "a", server: a},
 		"its own server, written in another way":           {bindings: several, name: "a", server: "https://A.fleet:443/"},
-		"the server of another profile":                    {bindings: several, name: "a", server: "https://b.fleet", wantErr: `no server https://b.fleet: see bindings of access provider "plugin" in --access-config`},
+		"the server of another profile":                    {bindings: several, name: "a", server: b, wantErr: `no server https://b.fleet: see bindings of access provider "plugin" in --access-config`},
 		"a server that nobody is bound to":                 {bindings: several, name: "a", server: "https://c.fleet", wantErr: "no server https://c.fleet"},
-		"a profile in two bindings":                        {bindings: several, name: "twice", server: "https://b.fleet", several: true},
-		"a profile that is not bound":                      {bindings: several, name: "c", server: "https://a.fleet", wantErr: "no server https://a.fleet"},
-		"a profile of a bound name in another namespace":   {bindings: several, namespace: "team", name: "a", server: "https://a.fleet", wantErr: "no server"},
-		"a profile in a bound namespace":                   {bindings: several, namespace: "fleet", name: "x", server: "https://b.fleet", several: true},
-		"another server name on its own server":            {bindings: several, name: "a", server: "https://a.fleet", serverName: "b.fleet", several: true},
-		"the server's name as server name":                 {bindings: several, name: "a", server: "https://a.fleet", serverName: "a.fleet"},
-		"one server without bindings":                      {servers: []string{"https://a.fleet"}, namespace: "any", name: "any", server: "https://a.fleet"},
-		"another server name on that":                      {servers: []string{"https://a.fleet"}, name: "a", server: "https://a.fleet", serverName: "b.fleet", wantErr: "a tls-server-name may lead to another cluster"},
+		"a profile in two bindings":                        {bindings: several, name: "twice", server: b, several: true},
+		"a profile that is not bound":                      {bindings: several, name: "c", server: a, wantErr: "no server https://a.fleet"},
+		"a profile of a bound name in another namespace":   {bindings: several, namespace: "team", name: "a", server: a, wantErr: "no server"},
+		"a profile in a bound namespace":                   {bindings: several, namespace: "fleet", name: "x", server: b, several: true},
+		"another server name on its own server":            {bindings: several, name: "a", server: a, serverName: "b.fleet", several: true},
+		"the server's name as server name":                 {bindings: several, name: "a", server: a, serverName: "a.fleet"},
+		"one server without bindings":                      {servers: one, namespace: "any", name: "any", server: a},
+		"another server name on that":                      {servers: one, name: "a", server: a, serverName: "b.fleet", wantErr: "a tls-server-name may lead to another cluster"},
 		"a server beyond those of the provider":            {bindings: several, namespace: "fleet", name: "x", server: "https://b.elsewhere", wantErr: "is not one that the credential plugin is configured for"},
-		"a binding of all servers of the provider":         {bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"default"}}}, name: "a", server: "https://b.fleet", several: true},
-		"a binding of all servers, where there is but one": {bindings: []configv1alpha1.ExecBinding{{Namespaces: []string{"default"}}}, servers: []string{"https://a.fleet"}, name: "a", server: "https://a.fleet"},
+		"a binding of all servers of the provider":         {bindings: all, name: "a", server: b, several: true},
+		"a binding of all servers, where there is but one": {bindings: all, servers: one, name: "a", server: a},
 	} {
 		t.Run(name, func(t *testing.T) {
 			servers := test.servers
@@ -242,9 +233,7 @@ func TestExecProvider_Bindings(t *testing.T) {
 			}
 			client, err := newTestPool(t, config, nil, nil).For(t.Context(), of)
 			if test.wantErr != "" {
-				status := statusErr(t, err)
-				assert.Contains(t, status.Message, test.wantErr)
-				assert.Equal(t, CauseNoAccess, status.Details.Causes[0].Type)
+				assert.Contains(t, statusBecause(t, err, CauseNoAccess).Message, test.wantErr)
 				return
 			}
 			require.NoError(t, err)
@@ -259,9 +248,8 @@ func TestExecProvider_PluginFails(t *testing.T) {
 	pool := newTestPool(t, execConfig(t, "fail", server.ca.pem, server.URL), nil, nil)
 	client := clientOf(t, pool, pluginProfile("one", clientcmdv1.Cluster{Server: server.URL}))
 
-	status := statusErr(t, client.Error(list(t.Context(), client), "list"))
+	status := statusBecause(t, client.Error(list(t.Context(), client), "list"), CausePlugin)
 	assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
-	assert.Equal(t, CausePlugin, status.Details.Causes[0].Type)
 	assert.Contains(t, status.Message, `the credential plugin of access provider "plugin" failed`)
 	assert.Contains(t, status.Message, "exit code 3")
 	assert.Empty(t, server.seen())
@@ -294,7 +282,7 @@ func TestExecProvider_CredentialRefused(t *testing.T) {
 	var refusals atomic.Int32
 	server := newMemberServer(t, time.Now().Add(time.Hour), func(w http.ResponseWriter, r *http.Request) {
 		if refusals.Add(-1) >= 0 {
-			answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized")(w, r)
+			unauthorized(w, r)
 			return
 		}
 		body, err := io.ReadAll(r.Body)

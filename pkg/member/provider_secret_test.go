@@ -29,25 +29,28 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	cert, key := ca.issue(t, "clusterpass", time.Now().Add(time.Hour))
 	_, otherKey := ca.issue(t, "other", time.Now().Add(time.Hour))
-	type (
-		clusterT = clientcmdapi.Cluster
-		userT    = clientcmdapi.AuthInfo
-	)
-	tests := []struct {
+	// naming has a Secret that was changed name the key or context "admin".
+	naming := func(annotation string, change func(*corev1.Secret)) func(*corev1.Secret) {
+		return func(s *corev1.Secret) {
+			change(s)
+			s.Annotations[annotation] = "admin"
+		}
+	}
+	for _, test := range []struct {
 		name      string
 		reference string
-		config    func(*clusterT, *userT)
+		config    func(entries)
 		secret    func(*corev1.Secret)
 		// want is in the error; empty: there is none.
 		want string
 	}{
 		{name: "a token and an inline CA are accepted"},
-		{name: "no CA means those of the system", config: func(c *clusterT, _ *userT) { c.CertificateAuthorityData = nil }},
-		{name: "an inline client certificate is accepted", config: func(_ *clusterT, u *userT) {
-			u.Token, u.ClientCertificateData, u.ClientKeyData = "", cert, key
+		{name: "no CA means those of the system", config: func(e entries) { e.CertificateAuthorityData = nil }},
+		{name: "an inline client certificate is accepted", config: func(e entries) {
+			e.Token, e.ClientCertificateData, e.ClientKeyData = "", cert, key
 		}},
-		{name: "server name and proxy are honoured", config: func(c *clusterT, _ *userT) {
-			c.TLSServerName, c.ProxyURL = "kubernetes", "socks5://127.0.0.1:1080"
+		{name: "server name and proxy are honoured", config: func(e entries) {
+			e.TLSServerName, e.ProxyURL = "kubernetes", "socks5://127.0.0.1:1080"
 		}},
 		{name: "namespace, key and context may be named", reference: `{"name":"m","namespace":"clusterpass-system","key":"kubeconfig","context":"c"}`},
 		{name: "the extension is missing", reference: "-", want: "no extension client.authentication.k8s.io/exec"},
@@ -58,89 +61,62 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 		{name: "a Secret without the label", secret: func(s *corev1.Secret) { s.Labels = nil }, want: "with label clusterpass.dev/member-kubeconfig=true"},
 		{name: "a Secret whose label says otherwise", secret: func(s *corev1.Secret) { s.Labels[KubeconfigLabel] = "false" }, want: "with label"},
 		{name: "a Secret without the annotation", secret: func(s *corev1.Secret) { s.Annotations = nil }, want: "is not for this cluster"},
-		{
-			name:   "a Secret for another ClusterProfile",
-			secret: func(s *corev1.Secret) { s.Annotations[ClusterProfileAnnotation] = "default/smartfish" },
-			want:   "no annotation clusterpass.dev/cluster-profile=default/bravelion",
-		},
+		{name: "a Secret for another ClusterProfile", secret: func(s *corev1.Secret) {
+			s.Annotations[ClusterProfileAnnotation] = "default/smartfish"
+		}, want: "no annotation clusterpass.dev/cluster-profile=default/bravelion"},
 		{name: "a key that is not there", reference: `{"name":"m","key":"config"}`, want: `key "config" of Secret clusterpass-system/m is empty or missing`},
-		{
-			name: "a key of the profile's choice, of several", reference: `{"name":"m","key":"admin"}`, secret: addKey,
-			want: "the Secret clusterpass-system/m has several keys: annotate it with clusterpass.dev/kubeconfig-key=admin",
-		},
+		{name: "a key of the profile's choice, of several", reference: `{"name":"m","key":"admin"}`, secret: addKey,
+			want: "the Secret clusterpass-system/m has several keys: annotate it with clusterpass.dev/kubeconfig-key=admin"},
 		{name: "the default key, of several", secret: addKey},
-		{name: "a key that the Secret names", reference: `{"name":"m","key":"admin"}`, secret: func(s *corev1.Secret) {
-			addKey(s)
-			s.Annotations[KeyAnnotation] = "admin"
-		}},
-		{
-			name: "another key than the Secret names", secret: func(s *corev1.Secret) {
-				addKey(s)
-				s.Annotations[KeyAnnotation] = "admin"
-			},
-			want: `the annotation clusterpass.dev/kubeconfig-key of Secret clusterpass-system/m names the key "admin", and not "kubeconfig"`,
-		},
+		{name: "a key that the Secret names", reference: `{"name":"m","key":"admin"}`, secret: naming(KeyAnnotation, addKey)},
+		{name: "another key than the Secret names", secret: naming(KeyAnnotation, addKey),
+			want: `the annotation clusterpass.dev/kubeconfig-key of Secret clusterpass-system/m names the key "admin", and not "kubeconfig"`},
 		{name: "the only key", reference: `{"name":"m","key":"admin"}`, secret: func(s *corev1.Secret) {
 			addKey(s)
 			delete(s.Data, "kubeconfig")
 		}},
-		{
-			name: "a context of the profile's choice, of several", reference: `{"name":"m","context":"admin"}`, secret: addContext(t),
-			want: "the kubeconfig has several contexts: annotate the Secret with clusterpass.dev/kubeconfig-context=admin",
-		},
+		{name: "a context of the profile's choice, of several", reference: `{"name":"m","context":"admin"}`, secret: addContext(t),
+			want: "the kubeconfig has several contexts: annotate the Secret with clusterpass.dev/kubeconfig-context=admin"},
 		{name: "the current context, of several", reference: `{"name":"m","context":"c"}`, secret: addContext(t)},
-		{name: "a context that the Secret names", reference: `{"name":"m","context":"admin"}`, secret: func(s *corev1.Secret) {
-			addContext(t)(s)
-			s.Annotations[ContextAnnotation] = "admin"
-		}},
-		{
-			name: "another context than the Secret names", secret: func(s *corev1.Secret) {
-				addContext(t)(s)
-				s.Annotations[ContextAnnotation] = "admin"
-			},
-			want: `the annotation clusterpass.dev/kubeconfig-context names the context "admin", and not "c"`,
-		},
+		{name: "a context that the Secret names", reference: `{"name":"m","context":"admin"}`, secret: naming(ContextAnnotation, addContext(t))},
+		{name: "another context than the Secret names", secret: naming(ContextAnnotation, addContext(t)),
+			want: `the annotation clusterpass.dev/kubeconfig-context names the context "admin", and not "c"`},
 		{name: "a context that is not there", reference: `{"name":"m","context":"d"}`, want: `no context "d"`},
-		{
-			name:   "what is no kubeconfig is refused and not quoted",
-			secret: func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("kind: Config\nusers: hub-token\n") },
-			want:   "it is not a kubeconfig",
-		},
-		{name: "no server", config: func(c *clusterT, _ *userT) { c.Server = "" }, want: "there is no server"},
-		{name: "a server without TLS", config: func(c *clusterT, _ *userT) { c.Server = "http://member.example.com" }, want: "must be https"},
-		{name: "a server without a scheme", config: func(c *clusterT, _ *userT) { c.Server = "member.example.com" }, want: "must be https"},
-		{name: "a server with a password", config: func(c *clusterT, _ *userT) { c.Server = "https://a:hub-token@b" }, want: "user name"},
-		{name: "a server with a path out", config: func(c *clusterT, _ *userT) { c.Server = "https://b/k8s/../x" }, want: "segments"},
-		{name: "insecure TLS", config: func(c *clusterT, _ *userT) { c.InsecureSkipTLSVerify = true }, want: "insecure-skip-tls-verify"},
-		{name: "a CA in a file", config: func(c *clusterT, _ *userT) { c.CertificateAuthority = "/ca.crt" }, want: "certificate-authority is refused"},
-		{name: "a CA that is none", config: func(c *clusterT, _ *userT) { c.CertificateAuthorityData = []byte("hub-token") }, want: "not PEM"},
-		{name: "a proxy with a password", config: func(c *clusterT, _ *userT) { c.ProxyURL = "http://u:hub-token@p" }, want: "proxy-url must not have a user name"},
-		{name: "a proxy of another kind", config: func(c *clusterT, _ *userT) { c.ProxyURL = "file:///x" }, want: "proxy-url must be"},
-		{name: "no credential", config: func(_ *clusterT, u *userT) { u.Token = "" }, want: "neither token nor"},
-		{name: "a token in a file", config: func(_ *clusterT, u *userT) { u.TokenFile = "/token" }, want: "tokenFile"},
-		{name: "a token with a line break", config: func(_ *clusterT, u *userT) { u.Token = "hub-token\nx" }, want: "characters that are not allowed in a bearer token"},
-		{name: "a certificate in a file", config: func(_ *clusterT, u *userT) { u.ClientCertificate = "/c" }, want: "client-certificate is refused"},
-		{name: "a key in a file", config: func(_ *clusterT, u *userT) { u.ClientKey = "/k" }, want: "client-key is refused"},
-		{name: "a certificate without its key", config: func(_ *clusterT, u *userT) { u.ClientCertificateData = cert }, want: "not a certificate and its key"},
-		{name: "a certificate with another's key", config: func(_ *clusterT, u *userT) {
-			u.ClientCertificateData, u.ClientKeyData = cert, otherKey
+		{name: "what is no kubeconfig is refused and not quoted", secret: func(s *corev1.Secret) {
+			s.Data["kubeconfig"] = []byte("kind: Config\nusers: hub-token\n")
+		}, want: "it is not a kubeconfig"},
+		{name: "no server", config: func(e entries) { e.Server = "" }, want: "there is no server"},
+		{name: "a server without TLS", config: func(e entries) { e.Server = "http://member.example.com" }, want: "must be https"},
+		{name: "a server without a scheme", config: func(e entries) { e.Server = "member.example.com" }, want: "must be https"},
+		{name: "a server with a password", config: func(e entries) { e.Server = "https://a:hub-token@b" }, want: "user name"},
+		{name: "a server with a path out", config: func(e entries) { e.Server = "https://b/k8s/../x" }, want: "segments"},
+		{name: "insecure TLS", config: func(e entries) { e.InsecureSkipTLSVerify = true }, want: "insecure-skip-tls-verify"},
+		{name: "a CA in a file", config: func(e entries) { e.CertificateAuthority = "/ca.crt" }, want: "certificate-authority is refused"},
+		{name: "a CA that is none", config: func(e entries) { e.CertificateAuthorityData = []byte("hub-token") }, want: "not PEM"},
+		{name: "a proxy with a password", config: func(e entries) { e.ProxyURL = "http://u:hub-token@p" }, want: "proxy-url must not have a user name"},
+		{name: "a proxy of another kind", config: func(e entries) { e.ProxyURL = "file:///x" }, want: "proxy-url must be"},
+		{name: "no credential", config: func(e entries) { e.Token = "" }, want: "neither token nor"},
+		{name: "a token in a file", config: func(e entries) { e.TokenFile = "/token" }, want: "tokenFile"},
+		{name: "a token with a line break", config: func(e entries) { e.Token = "hub-token\nx" }, want: "characters that are not allowed in a bearer token"},
+		{name: "a certificate in a file", config: func(e entries) { e.ClientCertificate = "/c" }, want: "client-certificate is refused"},
+		{name: "a key in a file", config: func(e entries) { e.ClientKey = "/k" }, want: "client-key is refused"},
+		{name: "a certificate without its key", config: func(e entries) { e.ClientCertificateData = cert }, want: "not a certificate and its key"},
+		{name: "a certificate with another's key", config: func(e entries) {
+			e.ClientCertificateData, e.ClientKeyData = cert, otherKey
 		}, want: "not a certificate and its key"},
-		{name: "a user name", config: func(_ *clusterT, u *userT) { u.Username = "admin" }, want: "basic"},
-		{name: "a password", config: func(_ *clusterT, u *userT) { u.Password = "hub-token" }, want: "basic"},
-		{name: "impersonation of a user", config: func(_ *clusterT, u *userT) { u.Impersonate = "a" }, want: "impersonation"},
-		{name: "impersonation of a group", config: func(_ *clusterT, u *userT) { u.ImpersonateGroups = []string{"a"} }, want: "impersonation"},
-		{name: "impersonation of an id", config: func(_ *clusterT, u *userT) { u.ImpersonateUID = "a" }, want: "impersonation"},
-		{name: "impersonation with extra", config: func(_ *clusterT, u *userT) {
-			u.ImpersonateUserExtra = map[string][]string{"a": {"b"}}
-		}, want: "impersonation"},
-		{name: "an exec plugin", config: func(_ *clusterT, u *userT) {
-			u.Exec = &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "/bin/true", InteractiveMode: "Never"}
+		{name: "a user name", config: func(e entries) { e.Username = "admin" }, want: "basic"},
+		{name: "a password", config: func(e entries) { e.Password = "hub-token" }, want: "basic"},
+		{name: "impersonation of a user", config: func(e entries) { e.Impersonate = "a" }, want: "impersonation"},
+		{name: "impersonation of a group", config: func(e entries) { e.ImpersonateGroups = []string{"a"} }, want: "impersonation"},
+		{name: "impersonation of an id", config: func(e entries) { e.ImpersonateUID = "a" }, want: "impersonation"},
+		{name: "impersonation with extra", config: func(e entries) { e.ImpersonateUserExtra = map[string][]string{"a": {"b"}} }, want: "impersonation"},
+		{name: "an exec plugin", config: func(e entries) {
+			e.Exec = &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "/bin/true", InteractiveMode: "Never"}
 		}, want: "exec is refused"},
-		{name: "an auth provider", config: func(_ *clusterT, u *userT) {
-			u.AuthProvider = &clientcmdapi.AuthProviderConfig{Name: "oidc"}
+		{name: "an auth provider", config: func(e entries) {
+			e.AuthProvider = &clientcmdapi.AuthProviderConfig{Name: "oidc"}
 		}, want: "auth-provider"},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			secrets := fakeSecrets{}
 			secret := secrets.add("m", kubeconfig(t, memberURL, ca.pem, test.config))
@@ -163,9 +139,8 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 				return
 			}
 			require.Nil(t, client)
-			status := statusErr(t, err)
+			status := statusBecause(t, err, CauseNoAccess)
 			assert.EqualValues(t, http.StatusServiceUnavailable, status.Code)
-			assert.Equal(t, CauseNoAccess, status.Details.Causes[0].Type)
 			assert.Contains(t, status.Message, "cluster default/bravelion: ")
 			assert.Contains(t, status.Message, test.want)
 			for _, secret := range [][]byte{key, otherKey} {
@@ -194,8 +169,8 @@ func addContext(t *testing.T) func(*corev1.Secret) {
 // What is told of a member.
 func TestPool_ForEndpoint(t *testing.T) {
 	ca := newAuthority(t, "ca")
-	secrets := memberSecret(kubeconfig(t, memberURL, ca.pem, func(c *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
-		c.TLSServerName, c.ProxyURL = "kubernetes", "http://127.0.0.1:3128"
+	secrets := memberSecret(kubeconfig(t, memberURL, ca.pem, func(e entries) {
+		e.TLSServerName, e.ProxyURL = "kubernetes", "http://127.0.0.1:3128"
 	}))
 	profile := profileFor(`{"name":"m"}`)
 	client := clientOf(t, newTestPool(t, DefaultConfig(), secrets, nil), profile)
@@ -219,37 +194,30 @@ func TestChoose(t *testing.T) {
 		}}
 	}
 	providers := []namedProvider{{name: "first"}, {name: "second"}}
-	tests := []struct {
-		name               string
-		access, credential []inventoryv1alpha1.AccessProvider
+	type all = []inventoryv1alpha1.AccessProvider
+	for name, test := range map[string]struct {
+		access, credential all
 		want               string
 		wantErr            string
 	}{
-		{
-			name:   "our preference counts and not the profile's order",
-			access: []inventoryv1alpha1.AccessProvider{entry("other", "o"), entry("second", "s"), entry("first", "f")}, want: "f",
+		"our preference counts and not the profile's order": {
+			access: all{entry("other", "o"), entry("second", "s"), entry("first", "f")}, want: "f",
 		},
-		{
-			name:   "the deprecated field is used where nothing else is there",
-			access: []inventoryv1alpha1.AccessProvider{entry("other", "o")}, credential: []inventoryv1alpha1.AccessProvider{entry("second", "s")}, want: "s",
+		"the deprecated field is used where nothing else is there": {
+			access: all{entry("other", "o")}, credential: all{entry("second", "s")}, want: "s",
 		},
-		{
-			name:   "accessProviders win over credentialProviders of the same name",
-			access: []inventoryv1alpha1.AccessProvider{entry("first", "new")}, credential: []inventoryv1alpha1.AccessProvider{entry("first", "old")}, want: "new",
+		"accessProviders win over credentialProviders of the same name": {
+			access: all{entry("first", "new")}, credential: all{entry("first", "old")}, want: "new",
 		},
-		{
-			name:   "a preferred provider in the deprecated field wins over another in the new one",
-			access: []inventoryv1alpha1.AccessProvider{entry("second", "s")}, credential: []inventoryv1alpha1.AccessProvider{entry("first", "f")}, want: "f",
+		"a preferred provider in the deprecated field wins over another in the new one": {
+			access: all{entry("second", "s")}, credential: all{entry("first", "f")}, want: "f",
 		},
-		{
-			name:    "what is there and what would be understood is said",
-			access:  []inventoryv1alpha1.AccessProvider{entry("a", ""), entry("b", "")},
-			wantErr: "status.accessProviders has a, b, clusterpass knows first, second",
+		"what is there and what would be understood is said": {
+			access: all{entry("a", ""), entry("b", "")}, wantErr: "status.accessProviders has a, b, clusterpass knows first, second",
 		},
-		{name: "a profile without providers", wantErr: "status.accessProviders has none"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		"a profile without providers": {wantErr: "status.accessProviders has none"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			profile := profileFor("")
 			profile.Status.AccessProviders, profile.Status.CredentialProviders = test.access, test.credential
 			_, got, err := choose(providers, profile)
@@ -264,17 +232,17 @@ func TestChoose(t *testing.T) {
 }
 
 func TestSecretFor(t *testing.T) {
-	tests := map[string]struct {
+	bravelion := SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}
+	for name, test := range map[string]struct {
 		profile *inventoryv1alpha1.ClusterProfile
 		want    SecretReference
 		ok      bool
 	}{
-		"is the one that it names":                {profileFor(`{"name":"bravelion","namespace":"clusterpass-system"}`), SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}, true},
-		"is in the first namespace by default":    {profileFor(`{"name":"bravelion"}`), SecretReference{Namespace: "clusterpass-system", Name: "bravelion", Key: "kubeconfig"}, true},
+		"is the one that it names":                {profileFor(`{"name":"bravelion","namespace":"clusterpass-system"}`), bravelion, true},
+		"is in the first namespace by default":    {profileFor(`{"name":"bravelion"}`), bravelion, true},
 		"is none in a namespace that is not ours": {profileFor(`{"name":"bravelion","namespace":"kube-system"}`), SecretReference{}, false},
 		"is none where no provider is known":      {&inventoryv1alpha1.ClusterProfile{}, SecretReference{}, false},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := SecretFor(DefaultConfig(), test.profile)
 			assert.Equal(t, test.ok, ok)

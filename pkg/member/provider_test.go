@@ -26,7 +26,11 @@ func TestLoadFile(t *testing.T) {
 	leading := func(servers, more string) string {
 		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    certificateAuthorityData: " + ca + "\n    servers: " + servers + "\n" + more
 	}
-	tests := []struct {
+	const (
+		unbound = "providers[0].exec.bindings: Required"
+		proxies = "    proxyURLs: [\"http://proxy:3128\"]\n"
+	)
+	for _, test := range []struct {
 		name, file string
 		// want is in the error; empty: there is none.
 		want []string
@@ -60,7 +64,7 @@ limits: {maxInFlight: 5, breaker: {failures: 2, openSeconds: 90}}
 			file: configHeader + "limits: {maxInFlight: -1, breaker: {failures: 1001, openSeconds: 10, maxOpenSeconds: 9}}\n",
 			want: []string{"limits.maxInFlight: Invalid", "limits.breaker.failures: Invalid", "limits.breaker.maxOpenSeconds: Invalid"},
 		},
-		{name: "an exec provider", file: exec("    certificateAuthorityData: " + ca + "\n    env: [{name: A, value: b}]\n    proxyURLs: [\"http://proxy:3128\"]\n")},
+		{name: "an exec provider", file: exec("    certificateAuthorityData: " + ca + "\n    env: [{name: A, value: b}]\n" + proxies)},
 		{name: "an exec provider without a CA", file: exec(""), want: []string{"providers[0].exec.certificateAuthorityData: Required"}},
 		{
 			name: "an exec provider with what is no CA",
@@ -87,23 +91,17 @@ providers:
 		{name: "an exec provider for one server", file: leading(`["https://a.fleet:6443"]`, "")},
 		{
 			name: "an exec provider for any port of a server, and no word about who may lead where",
-			file: leading(`["https://a.fleet:*"]`, ""), want: []string{"providers[0].exec.bindings: Required", "a user who edits the status of one"},
+			file: leading(`["https://a.fleet:*"]`, ""), want: []string{unbound, "a user who edits the status of one"},
 		},
-		{
-			name: "one for a domain, and no word",
-			file: leading(`["https://*.fleet"]`, ""), want: []string{"providers[0].exec.bindings: Required"},
-		},
-		{
-			name: "one for paths of a server, and no word",
-			file: leading(`["https://fleet/clusters/*"]`, ""), want: []string{"providers[0].exec.bindings: Required"},
-		},
+		{name: "one for a domain, and no word", file: leading(`["https://*.fleet"]`, ""), want: []string{unbound}},
+		{name: "one for paths of a server, and no word", file: leading(`["https://fleet/clusters/*"]`, ""), want: []string{unbound}},
 		{
 			name: "one for two servers, and no word",
-			file: leading(`["https://a.fleet", "https://b.fleet"]`, "    bindings: []\n"), want: []string{"providers[0].exec.bindings: Required"},
+			file: leading(`["https://a.fleet", "https://b.fleet"]`, "    bindings: []\n"), want: []string{unbound},
 		},
 		{
 			name: "one for a server behind a proxy or none, and no word",
-			file: leading(`["https://10.0.0.1"]`, "    proxyURLs: [\"http://proxy:3128\"]\n"), want: []string{"providers[0].exec.bindings: Required"},
+			file: leading(`["https://10.0.0.1"]`, proxies), want: []string{unbound},
 		},
 		{
 			name: "servers bound to namespaces and to profiles",
@@ -125,13 +123,12 @@ providers:
 `),
 			want: []string{
 				"bindings[0]: Required", "bindings[1]: Required",
-				"bindings[2].servers[0]: Invalid", "bindings[2].servers[1]: Invalid", "bindings[2].servers[2]: Invalid", "bindings[2].servers[3]: Invalid",
-				"bindings[2].namespaces[0]: Invalid", "bindings[2].namespaces[2]: Duplicate",
+				"bindings[2].servers[0]: Invalid", "bindings[2].servers[1]: Invalid", "bindings[2].servers[2]: Invalid",
+				"bindings[2].servers[3]: Invalid", "bindings[2].namespaces[0]: Invalid", "bindings[2].namespaces[2]: Duplicate",
 				"bindings[3].profiles[0].namespace: Invalid", "bindings[3].profiles[0].name: Invalid", "bindings[3].profiles[2]: Duplicate",
 			},
 		},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "access.yaml")
 			require.NoError(t, os.WriteFile(path, []byte(test.file), 0o600))

@@ -61,12 +61,12 @@ func TestValidityOf(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	until := time.Now().Add(time.Hour).Truncate(time.Second)
 	certificate, _ := ca.issue(t, "clusterpass", until)
-	tests := map[string]struct {
+	for name, test := range map[string]struct {
 		token       string
 		certificate []byte
 		from, until time.Time
 	}{
-		"a token says when it becomes valid":          {token: unsigned(fmt.Sprintf(`{"iat":%d,"exp":%d}`, issued.Unix(), expires.Unix())), from: issued, until: expires},
+		"a token says when it becomes valid":          {token: unsigned(`{"iat":1700000000,"exp":1700003600}`), from: issued, until: expires},
 		"one of the old kind never ends":              {token: unsigned(`{"sub":"system:serviceaccount:a:b"}`)},
 		"one that is no JWT says nothing":             {token: "abcdef.0123456789abcdef"},
 		"one with other claims than a JWT's neither":  {token: unsigned(`{"exp":"soon"}`)},
@@ -74,8 +74,7 @@ func TestValidityOf(t *testing.T) {
 		"a certificate is looked at before the token": {certificate: certificate, token: unsigned(`{"exp":1}`), until: until},
 		"what is no certificate says nothing":         {certificate: []byte("certificate")},
 		"a plugin's credential is not known":          {},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			got := validityOf(&rest.Config{BearerToken: test.token, TLSClientConfig: rest.TLSClientConfig{CertData: test.certificate}})
 			assert.True(t, test.until.Equal(got.NotAfter), "until %s", got.NotAfter)

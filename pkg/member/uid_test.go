@@ -46,8 +46,9 @@ func byPlugin(t *testing.T, server *memberServer, clock clock.WithTicker) *Clien
 }
 
 func TestClient_MemberUID(t *testing.T) {
-	forbidden := answer(http.StatusForbidden, metav1.StatusReasonForbidden, `namespaces "kube-system" is forbidden: User "system:serviceaccount:x:y" cannot get`)
-	missing := answer(http.StatusNotFound, metav1.StatusReasonNotFound, `namespaces "kube-system" not found`)
+	const id = "6f1c0d9e-0000-4000-8000-000000000001"
+	denied := answer(403, metav1.StatusReasonForbidden, `namespaces "kube-system" is forbidden: User "system:serviceaccount:x:y" cannot get`)
+	missing := answer(404, metav1.StatusReasonNotFound, `namespaces "kube-system" not found`)
 	for name, test := range map[string]struct {
 		client  clientFunc
 		handler http.HandlerFunc
@@ -58,14 +59,14 @@ func TestClient_MemberUID(t *testing.T) {
 		calls int
 		again time.Duration
 	}{
-		"a member that says it, by a Secret":                        {bySecret, named("6f1c0d9e-0000-4000-8000-000000000001", ""), "6f1c0d9e-0000-4000-8000-000000000001", "", 1, 0},
+		"a member that says it, by a Secret":                        {bySecret, named(id, ""), id, "", 1, 0},
 		"a member that says it, by a plugin":                        {byPlugin, named("member-1", ""), "member-1", "", 1, 0},
-		"a member that forbids it, by a Secret":                     {bySecret, forbidden, "", "", 1, unknownFor},
-		"a member that forbids it, by a plugin for several servers": {byPlugin, forbidden, "", CauseIdentity, 1, refusedFor},
+		"a member that forbids it, by a Secret":                     {bySecret, denied, "", "", 1, unknownFor},
+		"a member that forbids it, by a plugin for several servers": {byPlugin, denied, "", CauseIdentity, 1, refusedFor},
 		"a member without the namespace, by a Secret":               {bySecret, missing, "", "", 1, unknownFor},
 		"a member without the namespace, by a plugin for several":   {byPlugin, missing, "", CauseIdentity, 1, refusedFor},
-		"a member that does not know who asks":                      {bySecret, answer(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"), "", CauseUnauthorized, 3, 0},
-		"a member that is in trouble":                               {bySecret, answer(http.StatusInternalServerError, metav1.StatusReasonInternalError, "etcd"), "", CauseAnswer, 3, 0},
+		"a member that does not know who asks":                      {bySecret, unauthorized, "", CauseUnauthorized, 3, 0},
+		"a member that is in trouble":                               {bySecret, answer(500, metav1.StatusReasonInternalError, "etcd"), "", CauseAnswer, 3, 0},
 		"a member without a UID":                                    {bySecret, named("", ""), "", CauseAnswer, 3, 0},
 		"a member whose UID has lines":                              {bySecret, named("a\nb\x1b[31m", ""), "", CauseAnswer, 3, 0},
 		"a member whose UID is long":                                {bySecret, named(strings.Repeat("a", 64), ""), "", CauseAnswer, 3, 0},
@@ -76,7 +77,7 @@ func TestClient_MemberUID(t *testing.T) {
 		"a member that says it, by a plugin, with many other fields":   {byPlugin, named("member-1", `,"labels":{"a":"b"}`), "member-1", "", 1, 0},
 		"a member that answers with something else than a namespace":   {bySecret, answer(http.StatusOK, "", ""), "", CauseAnswer, 3, 0},
 		"a member that answers with what is no object, by a plugin":    {byPlugin, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "", CauseAnswer, 3, 0},
-		"a member that asks to come back later, by a plugin for other": {byPlugin, answer(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "1"), "", CauseThrottled, 3, 0},
+		"a member that asks to come back later, by a plugin for other": {byPlugin, answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "1"), "", CauseThrottled, 3, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newMemberServer(t, time.Now().Add(time.Hour), test.handler)
@@ -90,8 +91,7 @@ func TestClient_MemberUID(t *testing.T) {
 					require.NoError(t, err)
 					return
 				}
-				status := statusErr(t, err)
-				assert.Equal(t, test.cause, status.Details.Causes[0].Type, "%v", err)
+				status := statusBecause(t, err, test.cause)
 				assert.NotContains(t, status.Message, "\n")
 				assert.NotContains(t, status.Message, "system:serviceaccount:x:y")
 				assert.Less(t, len(status.Message), 2*maxWords)
@@ -172,9 +172,7 @@ func TestClient_MemberUIDCancelled(t *testing.T) {
 	late, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("not within a moment"))
 	defer cancel()
 	_, err = client.MemberUID(late)
-	status := statusErr(t, err)
-	assert.Equal(t, CauseTimeout, status.Details.Causes[0].Type)
-	assert.Contains(t, status.Message, "not within a moment")
+	assert.Contains(t, statusBecause(t, err, CauseTimeout).Message, "not within a moment")
 	close(release)
 	require.NoError(t, <-first)
 }
