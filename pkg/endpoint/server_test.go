@@ -11,7 +11,7 @@ import (
 )
 
 func TestServerPatterns(t *testing.T) {
-	tests := []struct {
+	for _, test := range []struct {
 		pattern, server string
 		want            bool
 	}{
@@ -48,8 +48,7 @@ func TestServerPatterns(t *testing.T) {
 		{"https://proxy.example.com:9092/x/*", "https://proxy.example.com:9092/x/%2e%2e", false},
 		{"https://proxy.example.com:9092/x", "https://proxy.example.com:9092/y", false},
 		{"https://proxy.example.com:9092", "https://proxy.example.com:9092/y", false},
-	}
-	for _, test := range tests {
+	} {
 		t.Run(test.pattern+" and "+test.server, func(t *testing.T) {
 			pattern, err := ParseServerPattern(test.pattern)
 			require.NoError(t, err)
@@ -68,8 +67,24 @@ func TestServerPatterns(t *testing.T) {
 	}
 }
 
+// testParse parses each of texts, whose value is in the error; empty: there is none.
+func testParse[T any](t *testing.T, parse func(string) (T, error), texts map[string]string) {
+	t.Helper()
+	for text, want := range texts {
+		t.Run(text, func(t *testing.T) {
+			_, err := parse(text)
+			if want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, want)
+			assert.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
+
 func TestParseServer(t *testing.T) {
-	for server, want := range map[string]string{
+	testParse(t, ParseServer, map[string]string{
 		"https://member.example.com:6443":    "",
 		"https://member.example.com/k8s/c-1": "",
 		"https://[2001:db8::7]:6443":         "",
@@ -91,21 +106,11 @@ func TestParseServer(t *testing.T) {
 		"https://[fe80::1%25eth0]":           "percent signs",
 		"https://member/%73ecret":            "percent signs",
 		"https://secret\u3002example.com":    "must be ASCII",
-	} {
-		t.Run(server, func(t *testing.T) {
-			_, err := ParseServer(server)
-			if want == "" {
-				require.NoError(t, err)
-				return
-			}
-			require.ErrorContains(t, err, want)
-			assert.NotContains(t, err.Error(), "secret")
-		})
-	}
+	})
 }
 
 func TestParseProxy(t *testing.T) {
-	for proxy, want := range map[string]string{
+	testParse(t, ParseProxy, map[string]string{
 		"http://proxy:3128":             "",
 		"socks5://proxy:1080":           "",
 		"":                              "must be http",
@@ -116,17 +121,7 @@ func TestParseProxy(t *testing.T) {
 		"http://proxy?secret":           "a query or a fragment",
 		"http://proxy#secret":           "a query or a fragment",
 		"http://user:secret%zz@proxy/a": "not a URL",
-	} {
-		t.Run(proxy, func(t *testing.T) {
-			_, err := ParseProxy(proxy)
-			if want == "" {
-				require.NoError(t, err)
-				return
-			}
-			require.ErrorContains(t, err, want)
-			assert.NotContains(t, err.Error(), "secret")
-		})
-	}
+	})
 }
 
 func TestServerPattern_Covers(t *testing.T) {

@@ -15,16 +15,17 @@ import (
 func TestClashes(t *testing.T) {
 	type version = apiextensionsv1.CustomResourceDefinitionVersion
 	const ours = "multicluster.x-k8s.io"
+	stopped := version{Name: "v1alpha1"}
 	for name, test := range map[string]struct {
 		plural, group string
 		versions      []version
 		want          bool
 	}{
 		"any resource in v1alpha1":                    {"serviceexports", ours, []version{{Name: "v1alpha1", Served: true}}, true},
-		"another resource that stopped serving it":    {"serviceexports", ours, []version{{Name: "v1alpha1"}, {Name: "v1beta1", Served: true}}, false},
-		"ClusterProfiles that stopped serving it":     {"clusterprofiles", ours, []version{{Name: "v1alpha1"}, {Name: "v1alpha2", Served: true}}, true},
+		"another resource that stopped serving it":    {"serviceexports", ours, []version{stopped, {Name: "v1beta1", Served: true}}, false},
+		"ClusterProfiles that stopped serving it":     {"clusterprofiles", ours, []version{stopped, {Name: "v1alpha2", Served: true}}, true},
 		"PlacementDecisions in another version alone": {"placementdecisions", ours, []version{{Name: "v1beta7", Served: true}}, true},
-		"ClusterProfiles in no version":               {"clusterprofiles", ours, []version{{Name: "v1alpha1"}, {Name: "v1alpha2"}}, false},
+		"ClusterProfiles in no version":               {"clusterprofiles", ours, []version{stopped, {Name: "v1alpha2"}}, false},
 		"another group":                               {"clusterprofiles", "example.com", []version{{Name: "v1alpha1", Served: true}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

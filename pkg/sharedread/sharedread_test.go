@@ -29,10 +29,6 @@ type store struct {
 	ended chan error
 }
 
-func newStore() *store {
-	return &store{reads: map[string]int{}, begun: make(chan string, 1000), let: make(chan struct{}, 1000), ended: make(chan error, 1000)}
-}
-
 func (s *store) read(ctx context.Context, key string) (string, error) {
 	s.mu.Lock()
 	s.reads[key]++
@@ -92,15 +88,15 @@ func waiting(t *testing.T, r *Reader[string, string], key string, callers int) {
 	}, soon, time.Millisecond)
 }
 
-func newTestReader(s *store) (*Reader[string, string], *testingclock.FakeClock) {
+func newTestReader() (*store, *Reader[string, string], *testingclock.FakeClock) {
+	s := &store{reads: map[string]int{}, begun: make(chan string, 1000), let: make(chan struct{}, 1000), ended: make(chan error, 1000)}
 	clock := testingclock.NewFakeClock(time.Now())
-	return NewReader(clock, s.read), clock
+	return s, NewReader(clock, s.read), clock
 }
 
 func TestReader_Get(t *testing.T) {
 	t.Run("reads an object once in an interval, for all who ask meanwhile", func(t *testing.T) {
-		s := newStore()
-		r, clock := newTestReader(s)
+		s, r, clock := newTestReader()
 		first := ask(t.Context(), r, "a", 1)
 		receive(t, s.begun)
 		s.let <- struct{}{}
@@ -121,8 +117,7 @@ func TestReader_Get(t *testing.T) {
 	})
 
 	t.Run("does not answer by a read that had begun before the question", func(t *testing.T) {
-		s := newStore()
-		r, clock := newTestReader(s)
+		s, r, clock := newTestReader()
 		early := ask(t.Context(), r, "a", 1)
 		receive(t, s.begun)
 		late := ask(t.Context(), r, "a", 1)
@@ -137,8 +132,7 @@ func TestReader_Get(t *testing.T) {
 	})
 
 	t.Run("one object does not wait for another", func(t *testing.T) {
-		s := newStore()
-		r, _ := newTestReader(s)
+		s, r, _ := newTestReader()
 		for _, key := range []string{"a", "b", "c"} {
 			got := ask(t.Context(), r, key, 1)
 			assert.Equal(t, key, receive(t, s.begun))
@@ -148,9 +142,8 @@ func TestReader_Get(t *testing.T) {
 	})
 
 	t.Run("returns the error of the read, and reads again", func(t *testing.T) {
-		s := newStore()
+		s, r, clock := newTestReader()
 		s.err = errors.New("etcd is away")
-		r, clock := newTestReader(s)
 		s.let <- struct{}{}
 		require.ErrorIs(t, receive(t, ask(t.Context(), r, "a", 1)).err, s.err)
 		s.mu.Lock()
@@ -166,8 +159,7 @@ func TestReader_Get(t *testing.T) {
 
 func TestReader_GetCancelled(t *testing.T) {
 	t.Run("others wait on for the same read", func(t *testing.T) {
-		s := newStore()
-		r, clock := newTestReader(s)
+		s, r, clock := newTestReader()
 		s.let <- struct{}{}
 		receive(t, ask(t.Context(), r, "a", 1))
 		impatient, cancel := context.WithCancel(t.Context())
@@ -184,8 +176,7 @@ func TestReader_GetCancelled(t *testing.T) {
 	})
 
 	t.Run("with the last of them the read ends", func(t *testing.T) {
-		s := newStore()
-		r, _ := newTestReader(s)
+		s, r, _ := newTestReader()
 		impatient, cancel := context.WithCancel(t.Context())
 		gone := ask(impatient, r, "a", 3)
 		receive(t, s.begun)
@@ -197,8 +188,7 @@ func TestReader_GetCancelled(t *testing.T) {
 	})
 
 	t.Run("one that has not begun never does, and does not delay the next", func(t *testing.T) {
-		s := newStore()
-		r, clock := newTestReader(s)
+		s, r, clock := newTestReader()
 		s.let <- struct{}{}
 		receive(t, ask(t.Context(), r, "a", 1))
 		impatient, cancel := context.WithCancel(t.Context())

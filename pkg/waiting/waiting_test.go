@@ -26,9 +26,9 @@ func TestUntil(t *testing.T) {
 	forbidden := apierrors.NewForbidden(resource, "a", errors.New("no"))
 	unknown := apierrors.NewForbidden(resource, "a", errors.New(`User "system:anonymous" cannot get resource "clusterprofiles"`))
 	for name, test := range map[string]struct {
-		// answers are given one after the other; after them it is done.
+		// answers are given one after the other; after them it is done, if the last does not end the wait.
 		answers []error
-		want    error
+		ends    bool
 	}{
 		"done at once":                              {},
 		"not yet":                                   {answers: []error{nil, nil}},
@@ -38,14 +38,14 @@ func TestUntil(t *testing.T) {
 		"the hub is busy":                           {answers: []error{apierrors.NewTooManyRequests("busy", 1)}},
 		"an etcd that changes its leader":           {answers: []error{apierrors.NewInternalError(errors.New("leader changed"))}},
 		"a call that takes too long":                {answers: []error{context.DeadlineExceeded}},
-		"a 403 of the first call ends the wait":     {answers: []error{forbidden}, want: forbidden},
+		"a 403 of the first call ends the wait":     {answers: []error{forbidden}, ends: true},
 		"a hub that knows nobody yet":               {answers: []error{unknown}},
 		"a hub that forbids after a restart":        {answers: []error{nil, refused, forbidden}},
 		"a hub that knows nobody after it was away": {answers: []error{refused, apierrors.NewUnauthorized("Unauthorized")}},
-		"a 403 after a busy hub ends the wait":      {answers: []error{apierrors.NewTooManyRequests("busy", 1), forbidden}, want: forbidden},
-		"what is not there":                         {answers: []error{apierrors.NewNotFound(resource, "a")}, want: apierrors.NewNotFound(resource, "a")},
-		"a login that fails asks no second time":    {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, want: errors.New(`Get "https://hub": getting credentials: exec: exit 1`)},
-		"an error of the condition ends the wait":   {answers: []error{nil, errors.New("deleted")}, want: errors.New("deleted")},
+		"a 403 after a busy hub ends the wait":      {answers: []error{apierrors.NewTooManyRequests("busy", 1), forbidden}, ends: true},
+		"what is not there":                         {answers: []error{apierrors.NewNotFound(resource, "a")}, ends: true},
+		"a login that fails asks no second time":    {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, ends: true},
+		"an error of the condition ends the wait":   {answers: []error{nil, errors.New("deleted")}, ends: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
@@ -56,8 +56,8 @@ func TestUntil(t *testing.T) {
 				}
 				return false, test.answers[calls-1]
 			})
-			if test.want != nil {
-				require.EqualError(t, err, test.want.Error())
+			if test.ends {
+				require.EqualError(t, err, test.answers[len(test.answers)-1].Error())
 				return
 			}
 			require.NoError(t, err)

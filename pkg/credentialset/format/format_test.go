@@ -63,6 +63,8 @@ func proxy(url string) func(*Credential) {
 	return func(c *Credential) { c.Status.Cluster.ProxyURL = url }
 }
 
+func withoutCA(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil }
+
 // What no format takes.
 func TestRender_Refusals(t *testing.T) {
 	for _, test := range []struct {
@@ -137,7 +139,7 @@ func TestRender_Kubeconfig(t *testing.T) {
 		{"an IPv4 host", server("https://192.0.2.7"), "https://192.0.2.7"},
 		{"an IPv6 host and a port", server("https://[2001:db8::7]:6443"), "https://[2001:db8::7]:6443"},
 		{"an IPv6 host alone gets its port", server("https://[2001:db8::7]/path"), "https://[2001:db8::7]:443/path"},
-		{"no CA means those of the system", func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil }, "https://member.example.com:6443"},
+		{"no CA means those of the system", withoutCA, "https://member.example.com:6443"},
 		{"another name to verify", func(c *Credential) { c.Status.Cluster.TLSServerName = "kubernetes" }, "https://member.example.com:6443"},
 		{"a proxy", proxy("socks5://proxy.example.com:1080"), "https://member.example.com:6443"},
 	} {
@@ -177,11 +179,7 @@ func TestRender_ArgoCD(t *testing.T) {
 			change: func(c *Credential) { c.Status.Cluster.TLSServerName = "kubernetes" },
 			tls:    map[string]any{"serverName": "kubernetes"},
 		},
-		{
-			name:   "a proxy",
-			change: proxy("http://proxy.example.com:3128"),
-			want:   map[string]any{"proxyUrl": "http://proxy.example.com:3128"},
-		},
+		{name: "a proxy", change: proxy("http://proxy.example.com:3128"), want: map[string]any{"proxyUrl": "http://proxy.example.com:3128"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, secret := credential(t, test.change), rendered(t, v1alpha1.SecretFormatArgoCD, test.change)
@@ -232,7 +230,7 @@ func argoCDJSON(t *testing.T, c Credential, more, moreTLS map[string]any) string
 
 // Argo CD without a CA is not insecure.
 func TestRender_ArgoCDWithoutCA(t *testing.T) {
-	secret := rendered(t, v1alpha1.SecretFormatArgoCD, func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil })
+	secret := rendered(t, v1alpha1.SecretFormatArgoCD, withoutCA)
 	assert.JSONEq(t, `{"bearerToken": "`+testToken+`", "tlsClientConfig": {"insecure": false}}`, string(secret.Data["config"]))
 }
 
@@ -289,7 +287,7 @@ func TestRender_Testdata(t *testing.T) {
 	for name, change := range map[string]func(*Credential){
 		"plain":        nil,
 		"ipv6":         server("https://[2001:db8::7]"),
-		"system-roots": func(c *Credential) { c.Status.Cluster.CertificateAuthorityData = nil },
+		"system-roots": withoutCA,
 		"name-and-proxy": func(c *Credential) {
 			c.Status.Cluster.TLSServerName, c.Status.Cluster.ProxyURL = "kubernetes", "http://proxy.example.com:3128"
 		},

@@ -43,7 +43,7 @@ func TestDefinitions_CRDs(t *testing.T) {
 		t.Run(c.Spec.Names.Kind, func(t *testing.T) {
 			upstream, err := crd.Schema(c)
 			require.NoError(t, err)
-			served := expand(t, schemas, friendlyName(c.Spec.Names.Kind))
+			served := expand(t, schemas, "io.k8s.sigs.cluster-inventory-api.apis.v1alpha1."+c.Spec.Names.Kind)
 			assert.Contains(t, served.Extensions, "x-kubernetes-group-version-kind")
 			served.Extensions = nil
 			compare(t, upstream, served, c.Spec.Names.Kind)
@@ -202,10 +202,6 @@ func namer(t *testing.T) *apiopenapi.DefinitionNamer {
 	scheme := runtime.NewScheme()
 	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
 	return apiopenapi.NewDefinitionNamer(scheme)
-}
-
-func friendlyName(kind string) string {
-	return "io.k8s.sigs.cluster-inventory-api.apis.v1alpha1." + kind
 }
 
 func asJSON(t *testing.T, schema *spec.Schema) string {
