@@ -45,12 +45,18 @@ func TestCheck(t *testing.T) {
 				"status.properties: Too many: 1002: must have at most 1000 items",
 			},
 		},
-		"one that was as long":        {is: profile(1500, 0), was: profile(1500, 0)},
-		"one that becomes shorter":    {is: profile(1400, 0), was: profile(1500, 0)},
-		"one that becomes longer":     {is: profile(1501, 0), was: profile(1500, 0), want: []string{"status.conditions: Too many: 1501: must have at most 1000 items"}},
-		"many that are not too long":  {is: big(100, 250), want: []string{": Too many: 25100: all lists and maps together must have at most 20000 items"}},
-		"as many as there were":       {is: big(100, 250), was: big(100, 250)},
-		"a list within a list":        {is: big(2, 1001), want: []string{"status.accessProviders[].cluster.extensions: Too many: 1001: must have at most 1000 items"}},
+		"one that was as long":     {is: profile(1500, 0), was: profile(1500, 0)},
+		"one that becomes shorter": {is: profile(1400, 0), was: profile(1500, 0)},
+		"one that becomes longer": {
+			is: profile(1501, 0), was: profile(1500, 0), want: []string{"status.conditions: Too many: 1501: must have at most 1000 items"},
+		},
+		"many that are not too long": {
+			is: big(100, 250), want: []string{": Too many: 25100: all lists and maps together must have at most 20000 items"},
+		},
+		"as many as there were": {is: big(100, 250), was: big(100, 250)},
+		"a list within a list": {
+			is: big(2, 1001), want: []string{"status.accessProviders[].cluster.extensions: Too many: 1001: must have at most 1000 items"},
+		},
 		"nothing was there, as a nil": {is: profile(MaxEntries, 0), was: nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -134,7 +134,8 @@ func TestCheckProtobuf_Numbers(t *testing.T) {
 	require.NoError(t, CheckProtobuf(node("12e4567b"), 100))
 	require.NoError(t, CheckProtobuf(node("16"), 100))
 	require.NoError(t, CheckProtobuf(message(1, append(message(1, []byte("commit")), message(2, []byte("12e4567"))...)), 100), "a label")
-	require.ErrorContains(t, CheckProtobuf(node("12345678901234567890e100000000"), 100), "a number that is too large: 12345678901234567890e100000000")
+	require.ErrorContains(t, CheckProtobuf(node("12345678901234567890e100000000"), 100),
+		"a number that is too large: 12345678901234567890e100000000")
 	require.ErrorContains(t, CheckProtobuf(node("1e1000000000"), 100), "a number that is too large")
 	// The decoder takes the last one of a field, and leaves out fields that it does not know.
 	hidden := append(message(1, []byte("1"), []byte("1e1000000000")), message(15, []byte{})...)

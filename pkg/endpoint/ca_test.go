@@ -60,16 +60,25 @@ func TestParseBundle(t *testing.T) {
 			data: slices.Concat(good, refused, expired), want: slices.Concat(good, expired), expired: 1,
 			notes: []string{"certificate 2 of 3 is unreadable (negative serial number); it was ignored"},
 		},
-		"comments are left out":                     {data: slices.Concat([]byte("# the CA\nSubject: x\n"), good, []byte("# its end\n")), want: good},
+		"comments are left out": {
+			data: slices.Concat([]byte("# the CA\nSubject: x\n"), good, []byte("# its end\n")), want: good,
+		},
 		"lines of Windows are taken":                {data: bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")), want: good},
 		"a certificate without its last line break": {data: bytes.TrimSpace(good), want: good},
-		"a private key is left out":                 {data: slices.Concat(key, good), want: good, notes: []string{`a block "EC PRIVATE KEY" is no certificate; it was ignored`}},
-		"an expired one is kept":                    {data: expired, want: expired, expired: 1},
-		"one with headers is left out":              {data: slices.Concat(headers, good), want: good, notes: []string{"certificate 1 of 2 is unreadable (it has PEM headers); it was ignored"}},
-		"none that can be used":                     {data: refused, wantErr: "has no certificate that can be used: certificate 1 of 1 is unreadable (negative serial number)"},
-		"a key alone":                               {data: key, wantErr: "is not PEM certificates"},
-		"nothing":                                   {data: nil, wantErr: "is not PEM certificates"},
-		"something else":                            {data: []byte("a secret"), wantErr: "is not PEM certificates"},
+		"a private key is left out": {
+			data: slices.Concat(key, good), want: good, notes: []string{`a block "EC PRIVATE KEY" is no certificate; it was ignored`},
+		},
+		"an expired one is kept": {data: expired, want: expired, expired: 1},
+		"one with headers is left out": {
+			data: slices.Concat(headers, good), want: good,
+			notes: []string{"certificate 1 of 2 is unreadable (it has PEM headers); it was ignored"},
+		},
+		"none that can be used": {
+			data: refused, wantErr: "has no certificate that can be used: certificate 1 of 1 is unreadable (negative serial number)",
+		},
+		"a key alone":    {data: key, wantErr: "is not PEM certificates"},
+		"nothing":        {data: nil, wantErr: "is not PEM certificates"},
+		"something else": {data: []byte("a secret"), wantErr: "is not PEM certificates"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bundle, err := ParseBundle(test.data)

@@ -53,7 +53,9 @@ func TestFlag(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			deployment := &appsv1.Deployment{}
 			args := append(append([]string{"--secure-port=8443"}, test.args...), "--v=2")
-			deployment.Spec.Template.Spec.Containers = []corev1.Container{{Command: []string{"server"}, Args: args}, {Name: "other", Args: []string{"--secure-port=1", "--inventory-of=other"}}}
+			deployment.Spec.Template.Spec.Containers = []corev1.Container{
+				{Command: []string{"server"}, Args: args}, {Name: "other", Args: []string{"--secure-port=1", "--inventory-of=other"}},
+			}
 			assert.Equal(t, test.want, Flag(deployment, "--inventory"))
 		})
 	}

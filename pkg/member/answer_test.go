@@ -33,7 +33,8 @@ func TestClient_BoundsAnswers(t *testing.T) {
 		return err
 	}
 	getToken := func(ctx context.Context, c *Client) error {
-		_, err := c.Kubernetes().CoreV1().ServiceAccounts("default").CreateToken(ctx, "work", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		_, err := c.Kubernetes().CoreV1().ServiceAccounts("default").CreateToken(ctx, "work", &authenticationv1.TokenRequest{},
+			metav1.CreateOptions{})
 		return err
 	}
 	readyz := func(ctx context.Context, c *Client) error {
@@ -54,19 +55,24 @@ func TestClient_BoundsAnswers(t *testing.T) {
 		answer http.HandlerFunc
 		words  string
 	}{
-		"an object without end":            {getRole, answers.Endless, large},
-		"a token without end":              {getToken, answers.Endless, "its answer has more than 393216 bytes"},
-		"a readyz without end":             {readyz, answers.Endless, "its answer has more than 65536 bytes"},
-		"a page without end":               {page, answers.Endless, "its answer has more than 8388608 bytes"},
-		"an object that says how large":    {getRole, answers.Send(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), large},
-		"a gzip bomb":                      {getRole, bomb, large},
-		"many empty rules":                 {getRole, answers.Send(runtime.ContentTypeProtobuf, answers.Protobuf(t, many)), "more than 50000 fields"},
-		"many empty rules in JSON":         {getRole, inJSON(`{"rules":[` + empty + `{}]}`), "more than 50000 entries"},
-		"many managed fields":              {getRole, inJSON(`{"metadata":{"managedFields":[` + empty + `{}]}}`), "more than 50000 entries"},
-		"YAML":                             {getRole, answers.Send(runtime.ContentTypeYAML, []byte("a: &a [b]\nc: [*a, *a]")), "it answers in application/yaml, which was not asked for"},
-		"CBOR":                             {getRole, answers.Send(runtime.ContentTypeCBOR, []byte{0xd9, 0xd9, 0xf7}), "it answers in application/cbor, which was not asked for"},
-		"a page of YAML":                   {page, answers.Send(runtime.ContentTypeYAML, []byte("a: b")), "it answers in application/yaml, which was not asked for"},
-		"a header of a megabyte":           {getRole, answers.Send(runtime.ContentTypeJSON, []byte("{}"), "A", strings.Repeat("a", 1<<20)), "it can't be reached"},
+		"an object without end":         {getRole, answers.Endless, large},
+		"a token without end":           {getToken, answers.Endless, "its answer has more than 393216 bytes"},
+		"a readyz without end":          {readyz, answers.Endless, "its answer has more than 65536 bytes"},
+		"a page without end":            {page, answers.Endless, "its answer has more than 8388608 bytes"},
+		"an object that says how large": {getRole, answers.Send(runtime.ContentTypeProtobuf, make([]byte, maxObject+1)), large},
+		"a gzip bomb":                   {getRole, bomb, large},
+		"many empty rules": {getRole, answers.Send(runtime.ContentTypeProtobuf, answers.Protobuf(t, many)),
+			"more than 50000 fields"},
+		"many empty rules in JSON": {getRole, inJSON(`{"rules":[` + empty + `{}]}`), "more than 50000 entries"},
+		"many managed fields":      {getRole, inJSON(`{"metadata":{"managedFields":[` + empty + `{}]}}`), "more than 50000 entries"},
+		"YAML": {getRole, answers.Send(runtime.ContentTypeYAML, []byte("a: &a [b]\nc: [*a, *a]")),
+			"it answers in application/yaml, which was not asked for"},
+		"CBOR": {getRole, answers.Send(runtime.ContentTypeCBOR, []byte{0xd9, 0xd9, 0xf7}),
+			"it answers in application/cbor, which was not asked for"},
+		"a page of YAML": {page, answers.Send(runtime.ContentTypeYAML, []byte("a: b")),
+			"it answers in application/yaml, which was not asked for"},
+		"a header of a megabyte": {getRole, answers.Send(runtime.ContentTypeJSON, []byte("{}"), "A", strings.Repeat("a", 1<<20)),
+			"it can't be reached"},
 		"informational answers in a flood": {getRole, hints, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +153,8 @@ func TestClient_BoundsUnread(t *testing.T) {
 	})
 	require.NoError(t, client.held.all.Acquire(t.Context(), maxHeld))
 	_, err := client.Kubernetes().RbacV1().ClusterRoles().Get(t.Context(), "view", metav1.GetOptions{})
-	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "answers of members already take 32 MiB", "reading has stopped after its beginning")
+	assert.Contains(t, statusErr(t, client.Error(err, "ask")).Message, "answers of members already take 32 MiB",
+		"reading has stopped after its beginning")
 	assert.LessOrEqual(t, sent.Load(), int64(maxShort+maxUnread), "and so has sending")
 	assert.Greater(t, sent.Load(), int64(maxShort))
 }

@@ -88,13 +88,15 @@ func TestClient_Error(t *testing.T) {
 			[]string{"clusterpass's own credential (Unauthorized)", `access provider "kubeconfig-secretreader"`, "has to be renewed"}},
 		{
 			"403 is about our permissions and does not name us", serving(answer(403, metav1.StatusReasonForbidden,
-				`serviceaccounts "work" is forbidden: User "system:serviceaccount:clusterpass-system:clusterpass" cannot get resource "serviceaccounts" in API group "" in the namespace "default"`)),
+				`serviceaccounts "work" is forbidden: User "system:serviceaccount:clusterpass-system:clusterpass" `+
+					`cannot get resource "serviceaccounts" in API group "" in the namespace "default"`)),
 			503, unavailable, CauseForbidden, 0,
 			[]string{`does not allow clusterpass (not the requester)`, `clusterpass cannot get resource "serviceaccounts"`},
 		},
 		{
 			"403 for an escalation does not name our groups", serving(answer(403, metav1.StatusReasonForbidden,
-				`clusterroles "x" is forbidden: user "system:serviceaccount:a:b" (groups=["system:serviceaccounts" "system:authenticated"]) is attempting to grant RBAC permissions not currently held`)),
+				`clusterroles "x" is forbidden: user "system:serviceaccount:a:b" (groups=["system:serviceaccounts" "system:authenticated"]) `+
+					`is attempting to grant RBAC permissions not currently held`)),
 			503, unavailable, CauseForbidden, 0, []string{"clusterpass is attempting to grant RBAC permissions not currently held"},
 		},
 		{"429 with Retry-After", serving(answer(429, tooMany, "too many requests", "Retry-After", "7")),

@@ -47,7 +47,8 @@ func TestMetrics_Gauges(t *testing.T) {
 	replacement := clientOf(t, pool, uid(profileFor(`{"name":"m"}`), "uid-2"))
 	expect := func(words string, inFlight, state float64) {
 		t.Helper()
-		assert.Equal(t, map[string]float64{"calls_in_flight default/bravelion": inFlight, "breaker_state default/bravelion": state}, gauges(t, pool), words)
+		assert.Equal(t, map[string]float64{"calls_in_flight default/bravelion": inFlight, "breaker_state default/bravelion": state},
+			gauges(t, pool), words)
 	}
 	expect("nothing has happened yet", 0, 0)
 
@@ -139,7 +140,9 @@ func TestMetrics_Calls(t *testing.T) {
 func TestMetrics_PluginRuns(t *testing.T) {
 	RegisterMetrics(newTestPool(t, DefaultConfig(), fakeSecrets{}, nil))
 	pluginRuns.Reset()
-	for _, status := range []string{"no_error", "plugin_execution_error", "plugin_not_found_error", "client_internal_error", "of a later release"} {
+	for _, status := range []string{
+		"no_error", "plugin_execution_error", "plugin_not_found_error", "client_internal_error", "of a later release",
+	} {
 		pluginCalls{}.Increment(77, status)
 	}
 	for result, want := range map[string]int{"OK": 1, "Failed": 2, "NotFound": 1, "NotStarted": 1} {

@@ -174,7 +174,8 @@ func marked(namespace, name, label string) *corev1.Secret {
 func TestSecretInformers(t *testing.T) {
 	config := DefaultConfig()
 	config.Providers[0].KubeconfigSecret.Namespaces = []string{"a", "b"}
-	hub := fake.NewClientset(marked("a", "one", "true"), marked("a", "other", "false"), marked("b", "two", "true"), marked("c", "three", "true"))
+	hub := fake.NewClientset(
+		marked("a", "one", "true"), marked("a", "other", "false"), marked("b", "two", "true"), marked("c", "three", "true"))
 	secrets := NewSecretInformers(hub, config)
 	assert.False(t, secrets.Synced())
 	_, err := secrets.Get("a", "one")

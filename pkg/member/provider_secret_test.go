@@ -52,19 +52,24 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 		{name: "server name and proxy are honoured", config: func(e entries) {
 			e.TLSServerName, e.ProxyURL = "kubernetes", "socks5://127.0.0.1:1080"
 		}},
-		{name: "namespace, key and context may be named", reference: `{"name":"m","namespace":"clusterpass-system","key":"kubeconfig","context":"c"}`},
+		{name: "namespace, key and context may be named",
+			reference: `{"name":"m","namespace":"clusterpass-system","key":"kubeconfig","context":"c"}`},
 		{name: "the extension is missing", reference: "-", want: "no extension client.authentication.k8s.io/exec"},
 		{name: "the extension names nothing", reference: `{}`, want: "with a name"},
 		{name: "the extension is of other types", reference: `{"name":["m"]}`, want: "with a name"},
-		{name: "another namespace is refused", reference: `{"name":"m","namespace":"kube-system"}`, want: `not read from namespace "kube-system", only from clusterpass-system`},
-		{name: "a Secret that is not there", reference: `{"name":"x"}`, want: "there is no Secret clusterpass-system/x with label clusterpass.dev/member-kubeconfig=true"},
-		{name: "a Secret without the label", secret: func(s *corev1.Secret) { s.Labels = nil }, want: "with label clusterpass.dev/member-kubeconfig=true"},
+		{name: "another namespace is refused", reference: `{"name":"m","namespace":"kube-system"}`,
+			want: `not read from namespace "kube-system", only from clusterpass-system`},
+		{name: "a Secret that is not there", reference: `{"name":"x"}`,
+			want: "there is no Secret clusterpass-system/x with label clusterpass.dev/member-kubeconfig=true"},
+		{name: "a Secret without the label", secret: func(s *corev1.Secret) { s.Labels = nil },
+			want: "with label clusterpass.dev/member-kubeconfig=true"},
 		{name: "a Secret whose label says otherwise", secret: func(s *corev1.Secret) { s.Labels[KubeconfigLabel] = "false" }, want: "with label"},
 		{name: "a Secret without the annotation", secret: func(s *corev1.Secret) { s.Annotations = nil }, want: "is not for this cluster"},
 		{name: "a Secret for another ClusterProfile", secret: func(s *corev1.Secret) {
 			s.Annotations[ClusterProfileAnnotation] = "default/smartfish"
 		}, want: "no annotation clusterpass.dev/cluster-profile=default/bravelion"},
-		{name: "a key that is not there", reference: `{"name":"m","key":"config"}`, want: `key "config" of Secret clusterpass-system/m is empty or missing`},
+		{name: "a key that is not there", reference: `{"name":"m","key":"config"}`,
+			want: `key "config" of Secret clusterpass-system/m is empty or missing`},
 		{name: "a key of the profile's choice, of several", reference: `{"name":"m","key":"admin"}`, secret: addKey,
 			want: "the Secret clusterpass-system/m has several keys: annotate it with clusterpass.dev/kubeconfig-key=admin"},
 		{name: "the default key, of several", secret: addKey},
@@ -93,14 +98,17 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 		{name: "insecure TLS", config: func(e entries) { e.InsecureSkipTLSVerify = true }, want: "insecure-skip-tls-verify"},
 		{name: "a CA in a file", config: func(e entries) { e.CertificateAuthority = "/ca.crt" }, want: "certificate-authority is refused"},
 		{name: "a CA that is none", config: func(e entries) { e.CertificateAuthorityData = []byte("hub-token") }, want: "not PEM"},
-		{name: "a proxy with a password", config: func(e entries) { e.ProxyURL = "http://u:hub-token@p" }, want: "proxy-url must not have a user name"},
+		{name: "a proxy with a password", config: func(e entries) { e.ProxyURL = "http://u:hub-token@p" },
+			want: "proxy-url must not have a user name"},
 		{name: "a proxy of another kind", config: func(e entries) { e.ProxyURL = "file:///x" }, want: "proxy-url must be"},
 		{name: "no credential", config: func(e entries) { e.Token = "" }, want: "neither token nor"},
 		{name: "a token in a file", config: func(e entries) { e.TokenFile = "/token" }, want: "tokenFile"},
-		{name: "a token with a line break", config: func(e entries) { e.Token = "hub-token\nx" }, want: "characters that are not allowed in a bearer token"},
+		{name: "a token with a line break", config: func(e entries) { e.Token = "hub-token\nx" },
+			want: "characters that are not allowed in a bearer token"},
 		{name: "a certificate in a file", config: func(e entries) { e.ClientCertificate = "/c" }, want: "client-certificate is refused"},
 		{name: "a key in a file", config: func(e entries) { e.ClientKey = "/k" }, want: "client-key is refused"},
-		{name: "a certificate without its key", config: func(e entries) { e.ClientCertificateData = cert }, want: "not a certificate and its key"},
+		{name: "a certificate without its key",
+			config: func(e entries) { e.ClientCertificateData = cert }, want: "not a certificate and its key"},
 		{name: "a certificate with another's key", config: func(e entries) {
 			e.ClientCertificateData, e.ClientKeyData = cert, otherKey
 		}, want: "not a certificate and its key"},
@@ -109,7 +117,8 @@ func TestKubeconfigSecret_Guards(t *testing.T) {
 		{name: "impersonation of a user", config: func(e entries) { e.Impersonate = "a" }, want: "impersonation"},
 		{name: "impersonation of a group", config: func(e entries) { e.ImpersonateGroups = []string{"a"} }, want: "impersonation"},
 		{name: "impersonation of an id", config: func(e entries) { e.ImpersonateUID = "a" }, want: "impersonation"},
-		{name: "impersonation with extra", config: func(e entries) { e.ImpersonateUserExtra = map[string][]string{"a": {"b"}} }, want: "impersonation"},
+		{name: "impersonation with extra", config: func(e entries) { e.ImpersonateUserExtra = map[string][]string{"a": {"b"}} },
+			want: "impersonation"},
 		{name: "an exec plugin", config: func(e entries) {
 			e.Exec = &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "/bin/true", InteractiveMode: "Never"}
 		}, want: "exec is refused"},
@@ -254,9 +263,11 @@ func TestSecretFor(t *testing.T) {
 // The token in a kubeconfig is replaced, and nothing else.
 func TestWithKubeconfigToken(t *testing.T) {
 	config := clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: "https://c", TLSServerName: "name"}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: "old"}, "other": {Token: "kept"}},
-		Contexts:       map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "u"}, "o": {Cluster: "c", AuthInfo: "other"}, "broken": {Cluster: "c", AuthInfo: "missing"}},
+		Clusters:  map[string]*clientcmdapi.Cluster{"c": {Server: "https://c", TLSServerName: "name"}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"u": {Token: "old"}, "other": {Token: "kept"}},
+		Contexts: map[string]*clientcmdapi.Context{
+			"c": {Cluster: "c", AuthInfo: "u"}, "o": {Cluster: "c", AuthInfo: "other"}, "broken": {Cluster: "c", AuthInfo: "missing"},
+		},
 		CurrentContext: "c",
 	}
 	before, err := clientcmd.Write(config)

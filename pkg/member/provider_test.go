@@ -20,11 +20,13 @@ const configHeader = "apiVersion: config.clusterpass.dev/v1alpha1\nkind: AccessC
 func TestLoadFile(t *testing.T) {
 	ca := base64.StdEncoding.EncodeToString(newAuthority(t, "ca").pem)
 	exec := func(more string) string {
-		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    servers: [\"https://*.example.com:6443\"]\n    bindings: [{namespaces: [fleet]}]\n" + more
+		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n" +
+			"    servers: [\"https://*.example.com:6443\"]\n    bindings: [{namespaces: [fleet]}]\n" + more
 	}
 	// leading returns an exec provider for servers, with bindings.
 	leading := func(servers, more string) string {
-		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n    certificateAuthorityData: " + ca + "\n    servers: " + servers + "\n" + more
+		return configHeader + "providers:\n- name: plugin\n  exec:\n    command: /plugins/p\n" +
+			"    certificateAuthorityData: " + ca + "\n    servers: " + servers + "\n" + more
 	}
 	const (
 		unbound = "providers[0].exec.bindings: Required"
@@ -51,7 +53,8 @@ limits: {maxInFlight: 5, breaker: {failures: 2, openSeconds: 90}}
 		{name: "a field twice", file: configHeader + "limits: {}\nlimits: {}\n", want: []string{"limits"}},
 		{
 			name: "a provider that is nothing, or two things, or nameless, or twice",
-			file: configHeader + "providers:\n- name: a\n- name: a\n  kubeconfigSecret: {}\n  exec: {command: /p, servers: []}\n- kubeconfigSecret: {}\n",
+			file: configHeader + "providers:\n- name: a\n" +
+				"- name: a\n  kubeconfigSecret: {}\n  exec: {command: /p, servers: []}\n- kubeconfigSecret: {}\n",
 			want: []string{"providers[0]: Required", "providers[1].exec: Forbidden", "providers[1].name: Duplicate", "providers[2].name: Required"},
 		},
 		{

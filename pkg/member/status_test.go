@@ -27,26 +27,33 @@ func TestClient_ErrorDenied(t *testing.T) {
 		retryAfter int32
 	}{
 		"an exceeded quota": {
-			status: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden, Message: `serviceaccounts "work" is forbidden: exceeded quota: few, requested: count/serviceaccounts=1, used: count/serviceaccounts=1, limited: count/serviceaccounts=1`},
+			status: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden,
+				Message: `serviceaccounts "work" is forbidden: exceeded quota: few, ` +
+					`requested: count/serviceaccounts=1, used: count/serviceaccounts=1, limited: count/serviceaccounts=1`},
 			reason: ReasonQuotaExceeded, cause: CauseQuota, words: "exceeded quota: few", retryAfter: 30,
 		},
 		"a quota that is not counted yet": {
-			status: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden, Message: `secrets "x" is forbidden: status unknown for quota: few, resources: count/secrets`},
+			status: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden,
+				Message: `secrets "x" is forbidden: status unknown for quota: few, resources: count/secrets`},
 			reason: ReasonQuotaExceeded, cause: CauseQuota, words: "status unknown for quota", retryAfter: 30,
 		},
 		"a namespace that is being deleted": {
 			status: metav1.Status{
-				Code: 403, Reason: metav1.StatusReasonForbidden, Message: `serviceaccounts "work" is forbidden: unable to create new content in namespace team because it is being terminated`,
+				Code: 403, Reason: metav1.StatusReasonForbidden,
+				Message: `serviceaccounts "work" is forbidden: unable to create new content in namespace team because it is being terminated`,
 				Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}},
 			},
 			reason: ReasonNamespaceTerminating, cause: CauseTerminating, words: "namespace team because it is being terminated", retryAfter: 15,
 		},
 		"an admission policy": {
-			status: metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid, Message: `clusterrolebindings.rbac.authorization.k8s.io "x" is forbidden: ValidatingAdmissionPolicy 'no-admins' with binding 'all' denied request: no admins`},
+			status: metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid,
+				Message: `clusterrolebindings.rbac.authorization.k8s.io "x" is forbidden: ` +
+					`ValidatingAdmissionPolicy 'no-admins' with binding 'all' denied request: no admins`},
 			reason: ReasonPolicyDenied, cause: CausePolicy, words: "denied request: no admins",
 		},
 		"an admission policy that answers 401": {
-			status: metav1.Status{Code: 401, Reason: metav1.StatusReasonUnauthorized, Message: `secrets "x" is forbidden: ValidatingAdmissionPolicy 'p' denied request: log in`},
+			status: metav1.Status{Code: 401, Reason: metav1.StatusReasonUnauthorized,
+				Message: `secrets "x" is forbidden: ValidatingAdmissionPolicy 'p' denied request: log in`},
 			reason: ReasonPolicyDenied, cause: CausePolicy, words: "denied request: log in",
 		},
 		"an admission webhook": {
@@ -75,7 +82,9 @@ func TestClient_ErrorDenied(t *testing.T) {
 	}
 
 	t.Run("RBAC is none", func(t *testing.T) {
-		raw := &apierrors.StatusError{ErrStatus: metav1.Status{Code: 403, Message: `secrets is forbidden: User "system:serviceaccount:clusterpass-system:clusterpass" cannot create resource "secrets"`}}
+		raw := &apierrors.StatusError{ErrStatus: metav1.Status{
+			Code: 403, Message: `secrets is forbidden: User "system:serviceaccount:clusterpass-system:clusterpass" cannot create resource "secrets"`,
+		}}
 		assert.Equal(t, CauseForbidden, statusErr(t, client.Error(raw, "x")).Details.Causes[0].Type)
 		denied, _ := IsDenied(raw)
 		assert.False(t, denied)
@@ -109,7 +118,8 @@ func TestClient_ErrorReasons(t *testing.T) {
 func TestClient_AnswerErrorWithToken(t *testing.T) {
 	token := "eyJhbGciOiJSUzI1NiJ9." + strings.Repeat("eyJpc3Mi", 200) + ".c2lnbmF0dXJl"
 	for _, code := range []int32{http.StatusBadGateway, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
-		err := (&Client{}).answerError(metav1.Status{Code: code, Message: "the proxy was sent Authorization: Bearer " + token + " and more"}, "list pods")
+		err := (&Client{}).answerError(metav1.Status{Code: code, Message: "the proxy was sent Authorization: Bearer " + token + " and more"},
+			"list pods")
 		assert.NotContains(t, err.Error(), "eyJ")
 		assert.ErrorContains(t, err, "Bearer (a token) and more")
 	}

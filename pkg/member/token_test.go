@@ -107,7 +107,8 @@ func TestCheckToken(t *testing.T) {
 			status.Code, status.Reason, status.Message = http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"
 		case forbidden:
 			status.Code, status.Reason = http.StatusForbidden, metav1.StatusReasonForbidden
-			status.Message = fmt.Sprintf(`%s is forbidden: User %q cannot create resource %q in API group "x" at the cluster scope`, resource, user, resource)
+			status.Message = fmt.Sprintf(`%s is forbidden: User %q cannot create resource %q in API group "x" at the cluster scope`,
+				resource, user, resource)
 		default:
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, what)
@@ -160,7 +161,9 @@ func TestCheckToken(t *testing.T) {
 			}))
 			defer server.Close()
 			err := CheckToken(t.Context(), func(token string) Reviews {
-				client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL, BearerToken: token, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+				client, err := kubernetes.NewForConfig(&rest.Config{
+					Host: server.URL, BearerToken: token, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
+				})
 				require.NoError(t, err)
 				return client
 			}, "a-token", "clusterpass-system", "clusterpass")

@@ -66,18 +66,26 @@ func TestClient_MemberUID(t *testing.T) {
 		"a member without the namespace, by a Secret":               {bySecret, missing, "", "", 1, unknownFor},
 		"a member without the namespace, by a plugin for several":   {byPlugin, missing, "", CauseIdentity, 1, refusedFor},
 		"a member that does not know who asks":                      {bySecret, unauthorized, "", CauseUnauthorized, 3, 0},
-		"a member that is in trouble":                               {bySecret, answer(500, metav1.StatusReasonInternalError, "etcd"), "", CauseAnswer, 3, 0},
-		"a member without a UID":                                    {bySecret, named("", ""), "", CauseAnswer, 3, 0},
-		"a member whose UID has lines":                              {bySecret, named("a\nb\x1b[31m", ""), "", CauseAnswer, 3, 0},
-		"a member whose UID is long":                                {bySecret, named(strings.Repeat("a", 64), ""), "", CauseAnswer, 3, 0},
-		"a member whose answer has no end":                          {bySecret, named("member-1", `,"annotations":{"a":"`+strings.Repeat("a", 2<<20)+`"}`), "", CauseAnswer, 3, 0},
+		"a member that is in trouble": {
+			bySecret, answer(500, metav1.StatusReasonInternalError, "etcd"), "", CauseAnswer, 3, 0,
+		},
+		"a member without a UID":       {bySecret, named("", ""), "", CauseAnswer, 3, 0},
+		"a member whose UID has lines": {bySecret, named("a\nb\x1b[31m", ""), "", CauseAnswer, 3, 0},
+		"a member whose UID is long":   {bySecret, named(strings.Repeat("a", 64), ""), "", CauseAnswer, 3, 0},
+		"a member whose answer has no end": {
+			bySecret, named("member-1", `,"annotations":{"a":"`+strings.Repeat("a", 2<<20)+`"}`), "", CauseAnswer, 3, 0,
+		},
 		"a member that answers with a redirect": {bySecret, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere", http.StatusFound)
 		}, "", CauseRedirect, 3, 0},
-		"a member that says it, by a plugin, with many other fields":   {byPlugin, named("member-1", `,"labels":{"a":"b"}`), "member-1", "", 1, 0},
-		"a member that answers with something else than a namespace":   {bySecret, answer(http.StatusOK, "", ""), "", CauseAnswer, 3, 0},
-		"a member that answers with what is no object, by a plugin":    {byPlugin, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "", CauseAnswer, 3, 0},
-		"a member that asks to come back later, by a plugin for other": {byPlugin, answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "1"), "", CauseThrottled, 3, 0},
+		"a member that says it, by a plugin, with many other fields": {byPlugin, named("member-1", `,"labels":{"a":"b"}`), "member-1", "", 1, 0},
+		"a member that answers with something else than a namespace": {bySecret, answer(http.StatusOK, "", ""), "", CauseAnswer, 3, 0},
+		"a member that answers with what is no object, by a plugin": {byPlugin, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "<html>")
+		}, "", CauseAnswer, 3, 0},
+		"a member that asks to come back later, by a plugin for other": {
+			byPlugin, answer(429, metav1.StatusReasonTooManyRequests, "later", "Retry-After", "1"), "", CauseThrottled, 3, 0,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newMemberServer(t, time.Now().Add(time.Hour), test.handler)
@@ -124,7 +132,8 @@ func TestClient_MemberUIDGivenTheRight(t *testing.T) {
 	clock := testingclock.NewFakeClock(time.Now())
 	client := byPlugin(t, server, clock)
 	_, err := client.MemberUID(t.Context())
-	assert.Contains(t, statusErr(t, err).Message, `it is not known which cluster this is, and access provider "plugin" may lead to several: let clusterpass get the namespace kube-system there`)
+	assert.Contains(t, statusErr(t, err).Message, `it is not known which cluster this is, `+
+		`and access provider "plugin" may lead to several: let clusterpass get the namespace kube-system there`)
 
 	given.Store(true)
 	clock.Step(refusedFor)

@@ -15,10 +15,13 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	taints, err := Parse(`[{"key":"gpu","value":"old","effect":"NoSelect","timeAdded":"2030-01-01T12:00:00Z"}, {"key":"example.com/drain","effect":"NoSelectIfNew"}]`)
+	taints, err := Parse(`[{"key":"gpu","value":"old","effect":"NoSelect","timeAdded":"2030-01-01T12:00:00Z"}, ` +
+		`{"key":"example.com/drain","effect":"NoSelectIfNew"}]`)
 	require.NoError(t, err)
 	require.Len(t, taints, 2)
-	assert.Equal(t, v1alpha1.ClusterTaint{Key: "gpu", Value: "old", Effect: v1alpha1.TaintEffectNoSelect, TimeAdded: taints[0].TimeAdded}, taints[0])
+	assert.Equal(t, v1alpha1.ClusterTaint{
+		Key: "gpu", Value: "old", Effect: v1alpha1.TaintEffectNoSelect, TimeAdded: taints[0].TimeAdded,
+	}, taints[0])
 	assert.Equal(t, "2030-01-01T12:00:00Z", taints[0].TimeAdded.UTC().Format(time.RFC3339))
 	assert.True(t, taints[1].TimeAdded.IsZero())
 }

@@ -44,8 +44,9 @@ func TestUntil(t *testing.T) {
 		"a hub that knows nobody after it was away": {answers: []error{refused, apierrors.NewUnauthorized("Unauthorized")}},
 		"a 403 after a busy hub ends the wait":      {answers: []error{apierrors.NewTooManyRequests("busy", 1), forbidden}, ends: true},
 		"what is not there":                         {answers: []error{apierrors.NewNotFound(resource, "a")}, ends: true},
-		"a login that fails asks no second time":    {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)}, ends: true},
-		"an error of the condition ends the wait":   {answers: []error{nil, errors.New("deleted")}, ends: true},
+		"a login that fails asks no second time": {answers: []error{errors.New(`Get "https://hub": getting credentials: exec: exit 1`)},
+			ends: true},
+		"an error of the condition ends the wait": {answers: []error{nil, errors.New("deleted")}, ends: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0

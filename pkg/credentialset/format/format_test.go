@@ -199,13 +199,16 @@ func TestRender_ArgoCDOptions(t *testing.T) {
 			Name: "Brave Lion", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(true), Project: "infra", Shard: ptr.To(int32(2)),
 		}
 	})
-	for key, want := range map[string]string{"name": "Brave Lion", "namespaces": "a,b", "clusterResources": "true", "project": "infra", "shard": "2"} {
+	for key, want := range map[string]string{
+		"name": "Brave Lion", "namespaces": "a,b", "clusterResources": "true", "project": "infra", "shard": "2",
+	} {
 		assert.Equal(t, want, string(secret.Data[key]), key)
 	}
 	secret = rendered(t, v1alpha1.SecretFormatArgoCD, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Shard: ptr.To(int32(0))} })
 	assert.Equal(t, "0", string(secret.Data["shard"]))
 	assert.Len(t, secret.Data, 4, "what it does not say has no key")
-	_, err := Render(v1alpha1.SecretFormatArgoCD, credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Name: "in-cluster"} }))
+	_, err := Render(v1alpha1.SecretFormatArgoCD,
+		credential(t, func(c *Credential) { c.ArgoCD = &v1alpha1.ArgoCDCluster{Name: "in-cluster"} }))
 	require.ErrorContains(t, err, "the cluster that Argo CD runs in")
 }
 
