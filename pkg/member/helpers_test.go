@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -306,11 +307,18 @@ func statusErr(t *testing.T, err error) metav1.Status {
 	return status.ErrStatus
 }
 
+// cancelled returns a context that is.
+func cancelled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
 // statusBecause returns the Status that err is, which has that cause.
 func statusBecause(t *testing.T, err error, cause metav1.CauseType) metav1.Status {
 	t.Helper()
 	status := statusErr(t, err)
-	require.Equal(t, cause, status.Details.Causes[0].Type, "%v", err)
+	assert.Equal(t, cause, status.Details.Causes[0].Type, "%v", err)
 	return status
 }
 

@@ -4,7 +4,6 @@
 package member
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -103,12 +102,6 @@ func TestCallResult(t *testing.T) {
 			assert.Contains(t, callResults, result)
 		})
 	}
-}
-
-func cancelled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 func TestMetrics_Calls(t *testing.T) {

@@ -174,9 +174,7 @@ func TestClient_MemberUIDCancelled(t *testing.T) {
 		first <- err
 	}()
 	<-asked
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := client.MemberUID(cancelled)
+	_, err := client.MemberUID(cancelled())
 	require.ErrorIs(t, err, context.Canceled)
 	late, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("not within a moment"))
 	defer cancel()
