@@ -307,7 +307,7 @@ func statusErr(t *testing.T, err error) metav1.Status {
 	return status.ErrStatus
 }
 
-// cancelled returns a context that is.
+// cancelled returns a context that is cancelled.
 func cancelled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -26,7 +26,7 @@ func TestUntil(t *testing.T) {
 	forbidden := apierrors.NewForbidden(resource, "a", errors.New("no"))
 	unknown := apierrors.NewForbidden(resource, "a", errors.New(`User "system:anonymous" cannot get resource "clusterprofiles"`))
 	for name, test := range map[string]struct {
-		// answers are given one after the other; after them it is done, if the last does not end the wait.
+		// answers are given one after the other; then it is done, unless the last one ends the wait.
 		answers []error
 		ends    bool
 	}{
