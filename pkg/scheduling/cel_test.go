@@ -14,8 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
 func zeros(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("0,", n), ",") + "]" }
@@ -23,11 +21,11 @@ func zeros(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("0,", 
 func TestCompileExpressions(t *testing.T) {
 	t.Parallel()
 	const annotation, properties = `clusterProfile.metadata.annotations["a"]`, `clusterProfile.status.properties`
+	const conditions = `clusterProfile.status.conditions`
 	doubled := `[clusterProfile.metadata.name]` + strings.Repeat(`.map(x, [x, x])`, 60)
 	for _, test := range []struct {
-		name, text string
 		// problem is empty for what is allowed.
-		problem string
+		name, text, problem string
 	}{
 		{"a label", `clusterProfile.metadata.labels["env"] == "prod"`, ""},
 		{"a label that may be absent", `clusterProfile.metadata.labels[?"env"].orValue("none") in ["prod", "none"]`, ""},
@@ -37,9 +35,11 @@ func TestCompileExpressions(t *testing.T) {
 		{"properties that are sifted", properties + `.filter(p, p.name.startsWith("gpu")).map(p, p.value).exists(v, v == "l4")`, ""},
 		{"numbers", `int(clusterProfile.metadata.labels["nodes"]) + 1 > 3 && size(` + properties + `) < 10`, ""},
 		{"a version", `semver(managedCluster.status.version.kubernetes, true).isGreaterThan(semver("1.36.0"))`, ""},
-		{"a time", `clusterProfile.status.conditions.exists(c, c.type == "Joined" && c.lastTransitionTime < timestamp("2030-01-01T00:00:00Z"))`, ""},
-		{"properties and conditions", properties + `.exists(p, p.name == "a" && p.value == "b") && clusterProfile.status.conditions.exists(c, c.type == "Joined" && c.status == "True")`, ""},
-		{"a regular expression of a usual length", properties + `.exists(p, p.value.matches("^(NVIDIA-)?(A100|H100|H200|B200|L4|L40S)(-SXM[0-9]?|-PCIE)?(-[0-9]+GB)?$"))`, ""},
+		{"a time", conditions + `.exists(c, c.type == "Joined" && c.lastTransitionTime < timestamp("2030-01-01T00:00:00Z"))`, ""},
+		{"properties and conditions", properties + `.exists(p, p.name == "a" && p.value == "b") && ` +
+			conditions + `.exists(c, c.type == "Joined" && c.status == "True")`, ""},
+		{"a regular expression of a usual length",
+			properties + `.exists(p, p.value.matches("^(NVIDIA-)?(A100|H100|H200|B200|L4|L40S)(-SXM[0-9]?|-PCIE)?(-[0-9]+GB)?$"))`, ""},
 		{"an annotation that is searched", annotation + `.contains("gpu") || ` + annotation + `.lowerAscii().find("v[0-9]+") == "v1"`, ""},
 
 		{"no condition", `clusterProfile.metadata.name`, "must be true or false"},
@@ -63,19 +63,23 @@ func TestCompileExpressions(t *testing.T) {
 		{"a quantity that takes gigabytes to compare", `quantity("1e1000000000").isGreaterThan(quantity("1"))`, "quantity is not supported"},
 		{"parts that may be absent and are compared", `clusterProfile.?status == clusterProfile.?status`, "== of"},
 		{"parts that may be absent and are looked for", `clusterProfile.?metadata in [clusterProfile.?metadata]`, "in of"},
-		{"what doubles with each repetition", `optional.of(1)` + strings.Repeat(`.optMap(x, x)`, 40) + `.hasValue()`, "undeclared reference to 'optMap'"},
+		{"what doubles with each repetition", `optional.of(1)` + strings.Repeat(`.optMap(x, x)`, 40) + `.hasValue()`,
+			"undeclared reference to 'optMap'"},
 		{"a loop over two variables", `[1].transformList(i, v, v).size() > 1`, "undeclared reference to 'transformList'"},
-		{"a loop that CEL charges nothing for", `!` + zeros(150) + `.exists_one(a, ` + zeros(150) + `.exists_one(b, false))`, "more than 20000 steps"},
+		{"a loop that CEL charges nothing for",
+			`!` + zeros(150) + `.exists_one(a, ` + zeros(150) + `.exists_one(b, false))`, "more than 20000 steps"},
 		{"a loop over what a loop has made", zeros(1900) + `.map(a, a).filter(a, a == 0).exists(a, a == 1)`, "more than 20000 steps"},
 		{"a loop with a long body", zeros(1000) + `.all(a, ` + strings.Repeat("true && ", 100) + `true)`, "more than 20000 steps"},
 		{"a message that is made", `google.protobuf.Struct{} == google.protobuf.Struct{}`, "can't be created"},
 		{"maps whose types double", `[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`, "can't be created"},
 		{"sums whose types nobody knows", `[` + strings.Repeat(`[] + [], `, 300) + `[]].size() == 1`, "can't be concatenated"},
 		{"very many parts", zeros(3000) + `.size() == 1`, "more than 2000 parts"},
-		{"a loop over what may be one list or another", `(true ? ` + properties + `.map(p, clusterProfile.status.conditions[0]) : clusterProfile.status.conditions).all(c, ` +
-			strings.Repeat(`c.type == "a" || `, 20) + `false)`, "more than 20000 steps"},
+		{"a loop over what may be one list or another",
+			`(true ? ` + properties + `.map(p, ` + conditions + `[0]) : ` + conditions + `).all(c, ` +
+				strings.Repeat(`c.type == "a" || `, 20) + `false)`, "more than 20000 steps"},
 		{"a character that is looked up", `clusterProfile.metadata.name.charAt(0) == "a"`, "charAt is not supported"},
-		{"a regular expression in the place of the text", `matches("(?:` + strings.Repeat("a", 3300) + `){1000}", "x")`, "write TEXT.matches(PATTERN)"},
+		{"a regular expression in the place of the text", `matches("(?:` + strings.Repeat("a", 3300) + `){1000}", "x")`,
+			"write TEXT.matches(PATTERN)"},
 		{"a regular expression of nothing, often", `"x".matches("(?:` + strings.Repeat("()", 251) + `){1000}")`, "repeats too much"},
 		{"a time somewhere", `timestamp("2030-01-01T00:00:00Z").getHours("Europe/Berlin") == 1`, "supports only UTC"},
 		{"a search that is slow", annotation + `.indexOf("ab") == 1`, "indexOf is not supported"},
@@ -85,7 +89,8 @@ func TestCompileExpressions(t *testing.T) {
 		{"a long regular expression", `"x".matches("` + strings.Repeat(".{999}", 1650) + `")`, "has 9900 bytes, of at most 512"},
 		{"a regular expression that is none", `"x".matches("(")`, "missing closing )"},
 		{"loops in loops", properties + `.exists(a, ` + properties + `.exists(b, a.name == b.name))`, "more than 20000 steps"},
-		{"a search of all annotations for long texts", `clusterProfile.metadata.annotations.exists(a, clusterProfile.metadata.annotations["a"].contains(a))`, "may cost"},
+		{"a search of all annotations for long texts", `clusterProfile.metadata.annotations.exists(a, ` + annotation + `.contains(a))`,
+			"may cost"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,12 +120,13 @@ func largest() *candidate {
 // TestExpression_IsBounded is not parallel: it counts what is allocated.
 func TestExpression_IsBounded(t *testing.T) {
 	c := largest()
+	const dear = `clusterProfile.status.properties.exists(p, p.value.matches("^(a|b)*c$"))`
 	for text, problem := range map[string]string{
 		`clusterProfile.metadata.annotations["a"].size() == 4096 && !("too long" in clusterProfile.metadata.annotations)`:    "",
 		`clusterProfile.status.conditions.size() == 32 && clusterProfile.status.conditions.all(c, c.message.size() == 4096)`: "",
 		`clusterProfile.status.properties.size() == 256 && clusterProfile.status.properties.all(p, p.name < "256")`:          "",
 		`clusterProfile.metadata.annotations["a"].matches("^(a|b|c|d|e|f)+(k|l)?(m|n)?$")`:                                   "",
-		`clusterProfile.status.properties.exists(p, p.value.matches("^(a|b)*c$"))`:                                           "cost limit exceeded",
+		dear: "cost limit exceeded",
 	} {
 		c.spent = 0
 		compiled, errs := compileExpressions([]string{text}, field.NewPath("x"))
@@ -136,7 +142,6 @@ func TestExpression_IsBounded(t *testing.T) {
 		}
 	}
 	t.Run("all of a placement together", func(t *testing.T) {
-		dear := `clusterProfile.status.properties.exists(p, p.value.matches("^(a|b)*c$"))`
 		compiled, errs := compileExpressions(slices.Repeat([]string{dear}, 100), field.NewPath("x"))
 		require.NoError(t, errs.ToAggregate())
 		c.spent = 0
@@ -148,9 +153,8 @@ func TestExpression_IsBounded(t *testing.T) {
 	})
 	t.Run("steps of a placement together", func(t *testing.T) {
 		loop := `clusterProfile.status.properties.exists(p, p.name == "a" || p.value == "b")`
-		_, errs := compilePredicates(predicateSpec(v1alpha1.ClusterSelector{CelSelector: v1alpha1.ClusterCelSelector{
-			CelExpressions: slices.Repeat([]string{loop}, 100),
-		}}).Predicates, field.NewPath("predicates"))
+		spec := predicateSpec(byExpression(slices.Repeat([]string{loop}, 100)...))
+		_, errs := compilePredicates(spec.Predicates, field.NewPath("predicates"))
 		require.Len(t, errs, 1)
 		assert.Contains(t, errs[0].Error(), "may take more than 100000")
 	})

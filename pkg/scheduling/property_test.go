@@ -37,10 +37,8 @@ type world struct {
 // newWorld returns a world and a fleet after that number of changes.
 func newWorld(seed uint64, changes int) (*world, *Fleet) {
 	w := &world{
-		Rand:      rand.New(rand.NewPCG(seed, seed)),
-		now:       start,
-		clusters:  map[types.NamespacedName]Cluster{},
-		decisions: map[types.NamespacedName]Decision{},
+		Rand: rand.New(rand.NewPCG(seed, seed)), now: start,
+		clusters: map[types.NamespacedName]Cluster{}, decisions: map[types.NamespacedName]Decision{},
 	}
 	fleet := NewFleet()
 	for range changes {
@@ -149,7 +147,8 @@ func (w *world) decide(fleet *Fleet, placement types.NamespacedName, decision De
 // shuffled returns a fleet that was told the same, in another order.
 func (w *world) shuffled() *Fleet {
 	fleet := NewFleet()
-	clusters := slices.SortedFunc(maps.Values(w.clusters), func(a, b Cluster) int { return compareNames(a.NamespacedName, b.NamespacedName) })
+	byName := func(a, b Cluster) int { return compareNames(a.NamespacedName, b.NamespacedName) }
+	clusters := slices.SortedFunc(maps.Values(w.clusters), byName)
 	w.Shuffle(len(clusters), func(i, j int) { clusters[i], clusters[j] = clusters[j], clusters[i] })
 	half := w.IntN(len(clusters) + 1)
 	for _, cluster := range clusters[:half] {
@@ -164,8 +163,11 @@ func (w *world) shuffled() *Fleet {
 	return fleet
 }
 
+// anyOf returns any of some values.
+func anyOf[T any](w *world, of ...T) T { return of[w.IntN(len(of))] }
+
 func (w *world) name() types.NamespacedName {
-	return types.NamespacedName{Namespace: []string{"a", "b", "elsewhere"}[w.IntN(3)], Name: fmt.Sprintf("c%d", w.IntN(20))}
+	return types.NamespacedName{Namespace: anyOf(w, "a", "b", "elsewhere"), Name: fmt.Sprintf("c%d", w.IntN(20))}
 }
 
 func (w *world) cluster() Cluster {
@@ -177,15 +179,16 @@ func (w *world) cluster() Cluster {
 		c.Properties["zone"] = strconv.Itoa(w.IntN(3))
 	}
 	for range w.IntN(3) {
-		effects := []v1alpha1.TaintEffect{v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew}
-		taint := v1alpha1.ClusterTaint{Key: "k" + strconv.Itoa(w.IntN(2)), Effect: effects[w.IntN(3)]}
+		taint := v1alpha1.ClusterTaint{Key: "k" + strconv.Itoa(w.IntN(2))}
+		taint.Effect = anyOf(w, v1alpha1.TaintEffectNoSelect, v1alpha1.TaintEffectPreferNoSelect, v1alpha1.TaintEffectNoSelectIfNew)
 		if w.IntN(3) > 0 {
 			taint.TimeAdded = metav1.NewTime(w.now.Add(time.Duration(w.IntN(200)-100) * time.Second))
 		}
 		c.Taints = append(c.Taints, taint)
 	}
 	if w.IntN(5) > 0 {
-		usage := &Figures{Scores: map[string]int32{"gpu": w.Int32N(201) - 100}, Values: map[string]resource.Quantity{"cpu": *resource.NewQuantity(w.Int64N(20), resource.DecimalSI)}}
+		usage := &Figures{Scores: map[string]int32{"gpu": w.Int32N(201) - 100}}
+		usage.Values = map[string]resource.Quantity{"cpu": *resource.NewQuantity(w.Int64N(20), resource.DecimalSI)}
 		if w.IntN(3) > 0 {
 			usage.ValidUntil = w.now.Add(time.Duration(w.IntN(200)-50) * time.Second)
 		}
@@ -199,20 +202,16 @@ func (w *world) spec() v1alpha1.PlacementSpec {
 	if w.IntN(3) == 0 {
 		spec.NumberOfClusters = nil
 	}
-	spec.PrioritizerPolicy.Mode = []v1alpha1.PrioritizerPolicyMode{v1alpha1.PrioritizerPolicyAdditive, v1alpha1.PrioritizerPolicyExact}[w.IntN(2)]
-	spec.MissingScore = []v1alpha1.MissingScorePolicy{v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero}[w.IntN(3)]
+	spec.PrioritizerPolicy.Mode = anyOf(w, v1alpha1.PrioritizerPolicyAdditive, v1alpha1.PrioritizerPolicyExact)
+	spec.MissingScore = anyOf(w, v1alpha1.MissingScoreLast, v1alpha1.MissingScoreExclude, v1alpha1.MissingScoreZero)
 	for _, name := range []string{v1alpha1.PrioritizerResourceAllocatableCPU, v1alpha1.PrioritizerSpread} {
 		if w.IntN(2) == 0 {
-			spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, v1alpha1.PrioritizerConfig{
-				ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: name}, Weight: ptr.To(w.Int32N(7) - 3),
-			})
+			spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, builtIn(name, w.Int32N(7)-3))
 		}
 	}
 	if w.IntN(3) == 0 {
-		spec.Predicates = []v1alpha1.ClusterPredicate{
-			{RequiredClusterSelector: v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"region": "1"}}}},
-			{RequiredClusterSelector: v1alpha1.ClusterSelector{ScoreSelector: v1alpha1.ClusterScoreSelector{Requirements: []v1alpha1.ScoreRequirement{{Name: "cpu", AtLeast: ptr.To(resource.MustParse("8"))}}}}},
-		}
+		enough := v1alpha1.ScoreRequirement{Name: "cpu", AtLeast: ptr.To(resource.MustParse("8"))}
+		spec.Predicates = predicateSpec(byLabel("region", "1"), byScore(enough)).Predicates
 	}
 	for range w.IntN(3) {
 		toleration := v1alpha1.ClusterToleration{Key: "k" + strconv.Itoa(w.IntN(2)), Operator: v1alpha1.TolerationOpExists}
@@ -222,10 +221,9 @@ func (w *world) spec() v1alpha1.PlacementSpec {
 		spec.Tolerations = append(spec.Tolerations, toleration)
 	}
 	if w.IntN(3) == 0 {
-		spec.SpreadPolicy.SpreadConstraints = []v1alpha1.SpreadConstraint{
-			{TopologyKey: "region", TopologyKeyType: v1alpha1.TopologyKeyLabel, WhenUnsatisfiable: []v1alpha1.UnsatisfiableConstraintAction{v1alpha1.DoNotSchedule, v1alpha1.ScheduleAnyway}[w.IntN(2)]},
-			{TopologyKey: "zone", TopologyKeyType: v1alpha1.TopologyKeyClaim, MaxSkew: ptr.To[int32](2)},
-		}
+		zone := v1alpha1.SpreadConstraint{TopologyKey: "zone", TopologyKeyType: v1alpha1.TopologyKeyClaim, MaxSkew: ptr.To[int32](2)}
+		spec.SpreadPolicy.SpreadConstraints = []v1alpha1.SpreadConstraint{region, zone}
+		spec.SpreadPolicy.SpreadConstraints[0].WhenUnsatisfiable = anyOf(w, v1alpha1.DoNotSchedule, v1alpha1.ScheduleAnyway)
 	}
 	if w.IntN(2) == 0 {
 		spec.Stabilization = v1alpha1.Stabilization{MinimumAdvantage: w.Int64N(200), DwellSeconds: w.Int64N(60)}
@@ -288,7 +286,7 @@ func TestPlan_WorseCluster(t *testing.T) {
 		spec.Tolerations = []v1alpha1.ClusterToleration{{Operator: v1alpha1.TolerationOpExists}}
 		plan := NewPlan(fleet, compile(t, spec))
 		before := plan.Run(w.now)
-		worse := Cluster{NamespacedName: types.NamespacedName{Namespace: "a", Name: "0"}, Scores: map[string]*Figures{"usage": {Scores: map[string]int32{"gpu": -100}}}}
+		worse := scored(types.NamespacedName{Namespace: "a", Name: "0"}, -100)
 		fleet.Set(worse, w.now)
 		after := plan.Run(w.now)
 		require.GreaterOrEqual(t, len(after.Decisions), len(before.Decisions))
@@ -309,9 +307,7 @@ func TestPlan_Steady(t *testing.T) {
 		w, _ := newWorld(seed, 0)
 		fleet := scoredFleet(w.now, 30, func(int) int32 { return w.Int32N(201) - 100 })
 		spec := scoreSpec("gpu", 5)
-		spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, v1alpha1.PrioritizerConfig{
-			ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: v1alpha1.PrioritizerSteady}, Weight: ptr.To[int32](3),
-		})
+		spec.PrioritizerPolicy.Configurations = append(spec.PrioritizerPolicy.Configurations, builtIn(v1alpha1.PrioritizerSteady, 3))
 		plan := NewPlan(fleet, compile(t, spec))
 		first := plan.Run(w.now)
 		fleet.SetDecision(itself, Decision{Clusters: first.Decisions, MovedAt: w.now})
@@ -380,7 +376,8 @@ func TestPlan_FixedPoint(t *testing.T) {
 // compile returns the policy of the placement that tests are about.
 func compile(tb testing.TB, spec v1alpha1.PlacementSpec) *Policy {
 	tb.Helper()
-	policy, errs := Compile(&v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: spec}, []string{"a", "b", "fleet"})
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Namespace: itself.Namespace, Name: itself.Name}, Spec: spec}
+	policy, errs := Compile(placement, []string{"a", "b", "fleet"})
 	require.Empty(tb, errs)
 	return policy
 }

@@ -25,25 +25,28 @@ func inFleet(name string) types.NamespacedName {
 
 // scoreSpec returns the spec of a placement that weighs one score of usage and nothing else.
 func scoreSpec(name string, number int32) v1alpha1.PlacementSpec {
-	return v1alpha1.PlacementSpec{
-		NumberOfClusters: ptr.To(number),
-		PrioritizerPolicy: v1alpha1.PrioritizerPolicy{
-			Mode: v1alpha1.PrioritizerPolicyExact,
-			Configurations: []v1alpha1.PrioritizerConfig{{ScoreCoordinate: v1alpha1.ScoreCoordinate{
-				Type:  v1alpha1.ScoreCoordinateAddOn,
-				AddOn: &v1alpha1.AddOnScore{ResourceName: "usage", ScoreName: name},
-			}}},
-		},
-	}
+	addOn := &v1alpha1.AddOnScore{ResourceName: "usage", ScoreName: name}
+	coordinate := v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateAddOn, AddOn: addOn}
+	spec := v1alpha1.PlacementSpec{NumberOfClusters: ptr.To(number)}
+	spec.PrioritizerPolicy.Mode = v1alpha1.PrioritizerPolicyExact
+	spec.PrioritizerPolicy.Configurations = []v1alpha1.PrioritizerConfig{{ScoreCoordinate: coordinate}}
+	return spec
 }
 
-// fleetOf returns clusters that are called a, b, c and so on, with these scores; nil stands for a
-// score that has expired.
-func fleetOf(scores ...*int32) *Fleet {
+// builtIn returns the configuration of a prioritiser that is not an add-on's.
+func builtIn(name string, weight int32) v1alpha1.PrioritizerConfig {
+	return v1alpha1.PrioritizerConfig{ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: name}, Weight: &weight}
+}
+
+// expired stands for a score that has expired, which is the greatest of all.
+const expired = 100
+
+// fleetOf returns clusters that are called a, b, c and so on, with these scores.
+func fleetOf(scores ...int32) *Fleet {
 	fleet := NewFleet()
 	for i, score := range scores {
-		cluster := scored(inFleet(string(rune('a'+i))), ptr.Deref(score, 100))
-		if score == nil {
+		cluster := scored(inFleet(string(rune('a'+i))), score)
+		if score == expired {
 			cluster.Scores["usage"].ValidUntil = start.Add(-1)
 		}
 		fleet.Set(cluster, start)
@@ -52,7 +55,7 @@ func fleetOf(scores ...*int32) *Fleet {
 }
 
 // decided returns the names of the decisions, without anything in between.
-func decided(result *Result) string { return strings.Join(names(result.Decisions), "") }
+func decided(result Result) string { return strings.Join(names(result.Decisions), "") }
 
 // selected tells the fleet that the placement has selected clusters, some time before the start of
 // tests.
@@ -80,17 +83,18 @@ func TestMissingScores(t *testing.T) {
 	} {
 		t.Run(string(test.policy), func(t *testing.T) {
 			t.Parallel()
-			fleet := fleetOf(nil, ptr.To[int32](0), ptr.To[int32](10), ptr.To[int32](-10))
+			fleet := fleetOf(expired, 0, 10, -10)
 			fleet.Set(Cluster{NamespacedName: inFleet("b")}, start)
 			spec := scoreSpec("gpu", 4)
 			spec.PrioritizerPolicy.Configurations[0].Weight = &test.weight
 			spec.MissingScore = test.policy
 			result, explanations := NewPlan(fleet, compile(t, spec)).Explain(start)
-			assert.Equal(t, test.want, decided(&result))
+			assert.Equal(t, test.want, decided(result))
 			assert.Equal(t, test.stale, result.Stale, "one that never was there is not stale")
 			assert.Equal(t, 4-len(test.want), result.Unscheduled)
 			if test.policy == v1alpha1.MissingScoreExclude {
-				assert.Equal(t, Explanation{Cluster: inFleet("a"), RefusedBy: FilterMissingScore, Reason: "not known: AddOn/usage/gpu", Rank: -1, Selected: -1}, explanations[0])
+				want := Explanation{Cluster: inFleet("a"), RefusedBy: FilterMissingScore, Reason: "not known: AddOn/usage/gpu", Rank: -1, Selected: -1}
+				assert.Equal(t, want, explanations[0])
 			} else {
 				assert.Equal(t, []Score{{Prioritizer: "AddOn/usage/gpu", Weight: int64(test.weight)}}, explanations[0].Scores)
 			}
@@ -101,27 +105,25 @@ func TestMissingScores(t *testing.T) {
 // A score goes stale, and is renewed.
 func TestPlan_StaleScore(t *testing.T) {
 	t.Parallel()
-	fleet := fleetOf(ptr.To[int32](20), ptr.To[int32](10))
+	fleet := fleetOf(20, 10)
 	best := scored(inFleet("a"), 20)
 	best.Scores["usage"].ValidUntil = start.Add(time.Minute)
 	fleet.Set(best, start)
 	plan := NewPlan(fleet, compile(t, scoreSpec("gpu", 2)))
 
 	result := plan.Run(start)
-	assert.Equal(t, "ab", decided(&result))
+	assert.Equal(t, "ab", decided(result))
 	stale := start.Add(time.Minute + 1)
 	assert.Equal(t, stale, result.Next)
-	result = plan.Run(stale.Add(-1))
-	assert.Equal(t, "ab", decided(&result), "a score is valid up to and including its last instant")
+	assert.Equal(t, "ab", decided(plan.Run(stale.Add(-1))), "a score is valid up to and including its last instant")
 	result = plan.Run(stale)
-	assert.Equal(t, "ba", decided(&result))
+	assert.Equal(t, "ba", decided(result))
 	assert.Equal(t, 1, result.Stale)
 
 	renewed := scored(inFleet("a"), 20)
 	renewed.Scores["usage"].ValidUntil = stale.Add(time.Minute)
 	assert.NotNil(t, fleet.Set(renewed, stale), "what was unknown is known again")
-	result = plan.Run(stale)
-	assert.Equal(t, "ab", decided(&result))
+	assert.Equal(t, "ab", decided(plan.Run(stale)))
 }
 
 // A heartbeat means nothing.
@@ -129,11 +131,8 @@ func TestFleet_SetHeartbeat(t *testing.T) {
 	t.Parallel()
 	fleet := NewFleet()
 	cluster := func(validUntil time.Time) Cluster {
-		return Cluster{
-			NamespacedName: inFleet("a"),
-			Labels:         map[string]string{"env": "prod"},
-			Scores:         map[string]*Figures{"usage": {Values: map[string]resource.Quantity{"cpu": resource.MustParse("1000m")}, ValidUntil: validUntil}},
-		}
+		usage := &Figures{Values: map[string]resource.Quantity{"cpu": resource.MustParse("1000m")}, ValidUntil: validUntil}
+		return Cluster{NamespacedName: inFleet("a"), Labels: map[string]string{"env": "prod"}, Scores: map[string]*Figures{"usage": usage}}
 	}
 	assert.NotNil(t, fleet.Set(cluster(start.Add(time.Minute)), start), "a new cluster")
 	assert.Nil(t, fleet.Set(cluster(start.Add(2*time.Minute)), start.Add(time.Minute)), "figures that are renewed in time")
@@ -150,22 +149,24 @@ func TestFleet_SetHeartbeat(t *testing.T) {
 
 func TestPrioritizers_BuiltIn(t *testing.T) {
 	t.Parallel()
-	config := func(name string, weight int32) v1alpha1.PrioritizerConfig {
-		return v1alpha1.PrioritizerConfig{ScoreCoordinate: v1alpha1.ScoreCoordinate{BuiltIn: name}, Weight: &weight}
-	}
+	const exact = v1alpha1.PrioritizerPolicyExact
+	type configs = []v1alpha1.PrioritizerConfig
 	for _, test := range []struct {
-		name   string
-		policy v1alpha1.PrioritizerPolicy
+		name    string
+		mode    v1alpha1.PrioritizerPolicyMode
+		configs configs
 		// totals are those of a, b, c and d.
 		totals []int64
 	}{
-		{"by default Balance and Steady count alike", v1alpha1.PrioritizerPolicy{}, []int64{0, 118, 100, 100}},
-		{"in exact mode nothing else counts", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("Steady", 2)}}, []int64{200, 200, 0, 0}},
-		{"what is turned off does not count", v1alpha1.PrioritizerPolicy{Configurations: []v1alpha1.PrioritizerConfig{config("Balance", 0)}}, []int64{100, 100, 0, 0}},
-		{"of a prioritiser that is listed twice the last one counts", v1alpha1.PrioritizerPolicy{Configurations: []v1alpha1.PrioritizerConfig{config("Balance", 5), config("Balance", 0)}}, []int64{100, 100, 0, 0}},
-		{"a name that is turned off may be any", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("balance", 0)}}, []int64{0, 0, 0, 0}},
-		{"most that is free scores 100, least -100, what is unknown nothing", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("ResourceAllocatableCPU", 1)}}, []int64{-100, 39, 100, 0}},
-		{"a resource that one cluster has scores 100", v1alpha1.PrioritizerPolicy{Mode: v1alpha1.PrioritizerPolicyExact, Configurations: []v1alpha1.PrioritizerConfig{config("ResourceAllocatableMemory", 1)}}, []int64{100, 0, 0, 0}},
+		{"by default Balance and Steady count alike", "", nil, []int64{0, 118, 100, 100}},
+		{"in exact mode nothing else counts", exact, configs{builtIn("Steady", 2)}, []int64{200, 200, 0, 0}},
+		{"what is turned off does not count", "", configs{builtIn("Balance", 0)}, []int64{100, 100, 0, 0}},
+		{"of a prioritiser that is listed twice the last one counts", "",
+			configs{builtIn("Balance", 5), builtIn("Balance", 0)}, []int64{100, 100, 0, 0}},
+		{"a name that is turned off may be any", exact, configs{builtIn("balance", 0)}, []int64{0, 0, 0, 0}},
+		{"most that is free scores 100, least -100, what is unknown nothing", exact,
+			configs{builtIn("ResourceAllocatableCPU", 1)}, []int64{-100, 39, 100, 0}},
+		{"a resource that one cluster has scores 100", exact, configs{builtIn("ResourceAllocatableMemory", 1)}, []int64{100, 0, 0, 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -189,7 +190,9 @@ func TestPrioritizers_BuiltIn(t *testing.T) {
 				}
 				fleet.SetDecision(types.NamespacedName{Namespace: "other", Name: string(rune('0' + i))}, decision)
 			}
-			_, explanations := NewPlan(fleet, compile(t, v1alpha1.PlacementSpec{PrioritizerPolicy: test.policy, MissingScore: v1alpha1.MissingScoreZero})).Explain(start)
+			policy := v1alpha1.PrioritizerPolicy{Mode: test.mode, Configurations: test.configs}
+			spec := v1alpha1.PlacementSpec{PrioritizerPolicy: policy, MissingScore: v1alpha1.MissingScoreZero}
+			_, explanations := NewPlan(fleet, compile(t, spec)).Explain(start)
 			totals := make([]int64, len(explanations))
 			for i := range explanations {
 				totals[i] = explanations[i].Total
@@ -201,42 +204,47 @@ func TestPrioritizers_BuiltIn(t *testing.T) {
 
 func TestStabilization(t *testing.T) {
 	t.Parallel()
+	inAMinute := start.Add(time.Minute)
 	for _, test := range []struct {
-		name    string
-		scores  []*int32
-		number  int32
-		by      v1alpha1.Stabilization
-		before  string
-		ago     time.Duration
-		want    string
-		moved   bool
-		missing v1alpha1.MissingScorePolicy
-		next    time.Time
+		name             string
+		fleet            *Fleet
+		number           int32
+		advantage, dwell int64
+		missing          v1alpha1.MissingScorePolicy
+		from, to         string
+		ago              time.Duration
+		moved            bool
+		next             time.Time
 	}{
-		{name: "without it the better one is selected", scores: []*int32{ptr.To[int32](10), ptr.To[int32](11)}, number: 1, before: "a", want: "b", moved: true},
-		{name: "too small an advantage moves nothing", scores: []*int32{ptr.To[int32](10), ptr.To[int32](19)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "a", want: "a"},
-		{name: "the advantage itself is enough", scores: []*int32{ptr.To[int32](20), ptr.To[int32](10)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "b", want: "a", moved: true},
-		{name: "the worst of those selected is replaced", scores: []*int32{ptr.To[int32](5), ptr.To[int32](20), ptr.To[int32](15)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "bc", moved: true},
-		{name: "an advantage is needed for a rank, too", scores: []*int32{ptr.To[int32](10), ptr.To[int32](19)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ab"},
-		{name: "and is enough for it", scores: []*int32{ptr.To[int32](10), ptr.To[int32](20)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "ba"},
-		{name: "what is selected anew goes where it ranks", scores: []*int32{ptr.To[int32](10), ptr.To[int32](12), ptr.To[int32](13)}, number: 3, by: v1alpha1.Stabilization{MinimumAdvantage: 10}, before: "ab", want: "cab", moved: true},
-		{name: "a cluster dwells", scores: []*int32{ptr.To[int32](10), ptr.To[int32](90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute - 1, want: "a", next: start.Add(1)},
-		{name: "until its time is up", scores: []*int32{ptr.To[int32](10), ptr.To[int32](90)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", ago: time.Minute, want: "b", moved: true},
-		{name: "dwelling clusters may change ranks", scores: []*int32{ptr.To[int32](10), ptr.To[int32](90)}, number: 2, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "ab", want: "ba", next: start.Add(time.Minute)},
-		{name: "a place that is free is taken", scores: []*int32{ptr.To[int32](10), ptr.To[int32](11)}, number: 2, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "a", want: "ba", moved: true, next: start.Add(time.Minute)},
-		{name: "fewer clusters leave the better ones", scores: []*int32{ptr.To[int32](10), ptr.To[int32](11)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 100, DwellSeconds: 60}, before: "ab", want: "b", moved: true, next: start.Add(time.Minute)},
-		{name: "what is known replaces what is unknown", scores: []*int32{nil, ptr.To[int32](-100)}, number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 1000}, before: "a", want: "b", moved: true},
-		{name: "but not while that dwells", scores: []*int32{nil, ptr.To[int32](-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "a", next: start.Add(time.Minute)},
-		{name: "hard needs wait for nothing", scores: []*int32{nil, ptr.To[int32](-100)}, number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "a", want: "b", missing: v1alpha1.MissingScoreExclude, moved: true, next: start.Add(time.Minute)},
+		{name: "without it the better one is selected", fleet: fleetOf(10, 11), number: 1, from: "a", to: "b", moved: true},
+		{name: "too small an advantage moves nothing", fleet: fleetOf(10, 19), number: 1, advantage: 10, from: "a", to: "a"},
+		{name: "the advantage itself is enough", fleet: fleetOf(20, 10), number: 1, advantage: 10, from: "b", to: "a", moved: true},
+		{name: "the worst of those selected is replaced", fleet: fleetOf(5, 20, 15), number: 2, advantage: 10, from: "ab", to: "bc", moved: true},
+		{name: "an advantage is needed for a rank, too", fleet: fleetOf(10, 19), number: 2, advantage: 10, from: "ab", to: "ab"},
+		{name: "and is enough for it", fleet: fleetOf(10, 20), number: 2, advantage: 10, from: "ab", to: "ba"},
+		{name: "what is selected anew goes where it ranks", fleet: fleetOf(10, 12, 13), number: 3, advantage: 10,
+			from: "ab", to: "cab", moved: true},
+		{name: "a cluster dwells", fleet: fleetOf(10, 90), number: 1, dwell: 60, from: "a", ago: time.Minute - 1, to: "a", next: start.Add(1)},
+		{name: "until its time is up", fleet: fleetOf(10, 90), number: 1, dwell: 60, from: "a", ago: time.Minute, to: "b", moved: true},
+		{name: "dwelling clusters may change ranks", fleet: fleetOf(10, 90), number: 2, dwell: 60, from: "ab", to: "ba", next: inAMinute},
+		{name: "a place that is free is taken", fleet: fleetOf(10, 11), number: 2, advantage: 100, dwell: 60,
+			from: "a", to: "ba", moved: true, next: inAMinute},
+		{name: "fewer clusters leave the better ones", fleet: fleetOf(10, 11), number: 1, advantage: 100, dwell: 60,
+			from: "ab", to: "b", moved: true, next: inAMinute},
+		{name: "what is known replaces what is unknown", fleet: fleetOf(expired, -100), number: 1, advantage: 1000,
+			from: "a", to: "b", moved: true},
+		{name: "but not while that dwells", fleet: fleetOf(expired, -100), number: 1, dwell: 60, from: "a", to: "a", next: inAMinute},
+		{name: "hard needs wait for nothing", fleet: fleetOf(expired, -100), number: 1, dwell: 60, missing: v1alpha1.MissingScoreExclude,
+			from: "a", to: "b", moved: true, next: inAMinute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			fleet := fleetOf(test.scores...)
-			selected(fleet, test.before, test.ago)
+			selected(test.fleet, test.from, test.ago)
 			spec := scoreSpec("gpu", test.number)
-			spec.Stabilization, spec.MissingScore = test.by, test.missing
-			result := NewPlan(fleet, compile(t, spec)).Run(start)
-			assert.Equal(t, test.want, decided(&result))
+			spec.Stabilization = v1alpha1.Stabilization{MinimumAdvantage: test.advantage, DwellSeconds: test.dwell}
+			spec.MissingScore = test.missing
+			result := NewPlan(test.fleet, compile(t, spec)).Run(start)
+			assert.Equal(t, test.to, decided(result))
 			assert.Equal(t, test.moved, result.Moved)
 			assert.Equal(t, test.next, result.Next)
 		})
@@ -245,16 +253,15 @@ func TestStabilization(t *testing.T) {
 
 func TestPlan_Explain(t *testing.T) {
 	t.Parallel()
-	fleet := fleetOf(ptr.To[int32](1), ptr.To[int32](3), ptr.To[int32](2))
+	fleet := fleetOf(1, 3, 2)
 	fleet.Set(Cluster{NamespacedName: types.NamespacedName{Namespace: "not-asked-for", Name: "z"}}, start)
 	result, explanations := NewPlan(fleet, compile(t, scoreSpec("gpu", 2))).Explain(start)
 	require.Len(t, explanations, 3)
-	assert.Equal(t, "bc", decided(&result))
+	assert.Equal(t, "bc", decided(result))
 	assert.Equal(t, 3, result.Candidates)
 	assert.Equal(t, 3, result.Eligible)
-	assert.Equal(t, Explanation{
-		Cluster: inFleet("c"), Scores: []Score{{Prioritizer: "AddOn/usage/gpu", Weight: 1, Score: 2, Known: true}}, Total: 2, Rank: 1, Selected: 1,
-	}, explanations[2])
+	scores := []Score{{Prioritizer: "AddOn/usage/gpu", Weight: 1, Score: 2, Known: true}}
+	assert.Equal(t, Explanation{Cluster: inFleet("c"), Scores: scores, Total: 2, Rank: 1, Selected: 1}, explanations[2])
 	assert.Equal(t, 2, explanations[0].Rank)
 	assert.Empty(t, explanations[0].RefusedBy)
 	assert.Equal(t, -1, explanations[0].Selected)
@@ -263,7 +270,9 @@ func TestPlan_Explain(t *testing.T) {
 // Why a cluster is not selected.
 func TestPlan_ExplainNotSelected(t *testing.T) {
 	t.Parallel()
-	strict := []v1alpha1.SpreadConstraint{{TopologyKey: "region", TopologyKeyType: v1alpha1.TopologyKeyLabel, WhenUnsatisfiable: v1alpha1.DoNotSchedule}}
+	const enough = "enough others rank before it"
+	strict := []v1alpha1.SpreadConstraint{region}
+	strict[0].WhenUnsatisfiable = v1alpha1.DoNotSchedule
 	for _, test := range []struct {
 		name   string
 		spread []v1alpha1.SpreadConstraint
@@ -274,9 +283,11 @@ func TestPlan_ExplainNotSelected(t *testing.T) {
 		// 0.
 		reasons []string
 	}{
-		{name: "others are better", number: 2, reasons: []string{"enough others rank before it", "", ""}},
-		{name: "the selected ones dwell", number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "b", reasons: []string{"enough others rank before it", "", "selected clusters keep their places for dwellSeconds"}},
-		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b", reasons: []string{"enough others rank before it", "", "it is not better than any selected cluster by minimumAdvantage"}},
+		{name: "others are better", number: 2, reasons: []string{enough, "", ""}},
+		{name: "the selected ones dwell", number: 1, by: v1alpha1.Stabilization{DwellSeconds: 60}, before: "b",
+			reasons: []string{enough, "", "selected clusters keep their places for dwellSeconds"}},
+		{name: "it is not better by enough", number: 1, by: v1alpha1.Stabilization{MinimumAdvantage: 9}, before: "b",
+			reasons: []string{enough, "", "it is not better than any selected cluster by minimumAdvantage"}},
 		{name: "its region is full", number: 4, spread: strict, reasons: []string{"", "", "", "its topology has as many as maxSkew allows"}},
 		{name: "others spread better", number: 2, spread: strict, reasons: []string{"", "others spread better", ""}},
 	} {
