@@ -234,12 +234,10 @@ func (f *fixture) chosen(placement string) []string {
 func byDisk(name string, clusters int32) *v1alpha1.Placement {
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	placement.Spec.NumberOfClusters = ptr.To(clusters)
-	placement.Spec.PrioritizerPolicy = v1alpha1.PrioritizerPolicy{
-		Mode: v1alpha1.PrioritizerPolicyExact,
-		Configurations: []v1alpha1.PrioritizerConfig{{ScoreCoordinate: v1alpha1.ScoreCoordinate{
-			Type: v1alpha1.ScoreCoordinateAddOn, AddOn: &v1alpha1.AddOnScore{ResourceName: "speed", ScoreName: "disk"},
-		}}},
-	}
+	addOn := &v1alpha1.AddOnScore{ResourceName: "speed", ScoreName: "disk"}
+	coordinate := v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateAddOn, AddOn: addOn}
+	placement.Spec.PrioritizerPolicy.Mode = v1alpha1.PrioritizerPolicyExact
+	placement.Spec.PrioritizerPolicy.Configurations = []v1alpha1.PrioritizerConfig{{ScoreCoordinate: coordinate}}
 	return placement
 }
 

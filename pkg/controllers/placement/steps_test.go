@@ -5,6 +5,7 @@ package placement
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -71,10 +72,7 @@ func follow(t *testing.T, have, want []*inventoryv1alpha1.PlacementDecision) (wr
 		}
 		require.Empty(t, stay.Difference(seen), "missing after %d writes", writes)
 	}
-	var end []*inventoryv1alpha1.PlacementDecision
-	for _, slice := range there {
-		end = append(end, slice)
-	}
+	end := slices.Collect(maps.Values(there))
 	require.Equal(t, decision.AllClusters(want), decision.AllClusters(end))
 	require.Len(t, end, len(want))
 	return writes

@@ -220,37 +220,23 @@ func TestController_Enqueue(t *testing.T) {
 		happens func(f *fixture)
 		want    []string
 	}{
-		"a label wakes those that select by it": {
-			func(f *fixture) { f.profile("a", labelled("slow")) }, []string{"fast", "slow"},
-		},
-		"a score wakes those that weigh it": {
-			func(f *fixture) { f.score("a", 90) }, []string{"best"},
-		},
-		"a cluster that goes down wakes those that may select it": {
-			func(f *fixture) {
-				f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) {
-					labelled("fast")(profile)
-					profile.Status.Conditions[0].Status = metav1.ConditionFalse
-				})
-			}, []string{"best", "fast"},
-		},
-		"a score that is renewed wakes nobody": {
-			func(f *fixture) { f.clock.Step(time.Minute); f.score("a", 20) }, nil,
-		},
-		"a property that is observed again wakes nobody": {
-			func(f *fixture) {
-				f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) {
-					labelled("fast")(profile)
-					profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", LastObservedTime: metav1.NewTime(f.clock.Now())}}
-				})
-			}, nil,
-		},
-		"a cluster set wakes those that name cluster sets": {
-			func(f *fixture) { f.namespace(fleet, "production") }, []string{"sets"},
-		},
-		"a status is the controller's own, and wakes nobody": {
-			func(f *fixture) { f.placementUpdated(f.status["best"], f.status["best"]) }, nil,
-		},
+		"a label wakes those that select by it": {func(f *fixture) { f.profile("a", labelled("slow")) }, []string{"fast", "slow"}},
+		"a score wakes those that weigh it":     {func(f *fixture) { f.score("a", 90) }, []string{"best"}},
+		"a cluster that goes down wakes those that may select it": {func(f *fixture) {
+			f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) {
+				labelled("fast")(profile)
+				profile.Status.Conditions[0].Status = metav1.ConditionFalse
+			})
+		}, []string{"best", "fast"}},
+		"a score that is renewed wakes nobody": {func(f *fixture) { f.clock.Step(time.Minute); f.score("a", 20) }, nil},
+		"a property that is observed again wakes nobody": {func(f *fixture) {
+			f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) {
+				labelled("fast")(profile)
+				profile.Status.Properties = []inventoryv1alpha1.Property{{Name: "region", LastObservedTime: metav1.NewTime(f.clock.Now())}}
+			})
+		}, nil},
+		"a cluster set wakes those that name cluster sets":   {func(f *fixture) { f.namespace(fleet, "production") }, []string{"sets"}},
+		"a status is the controller's own, and wakes nobody": {func(f *fixture) { f.placementUpdated(f.status["best"], f.status["best"]) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -345,9 +331,9 @@ func TestController_Explained(t *testing.T) {
 		change func(*inventoryv1alpha1.ClusterProfile)
 		want   []string
 	}{
-		"its own namespace":              {nil, nil, []string{"team/a"}},
-		"those of sets that it may list": {[]string{"all"}, nil, []string{"open/b"}},
-		"none that is being deleted":     {nil, func(p *inventoryv1alpha1.ClusterProfile) { p.DeletionTimestamp = &metav1.Time{Time: time.Now()} }, nil},
+		"its own namespace":                     {nil, nil, []string{"team/a"}},
+		"those of sets that it may list":        {[]string{"all"}, nil, []string{"open/b"}},
+		"none that is being deleted":            {nil, func(p *inventoryv1alpha1.ClusterProfile) { p.DeletionTimestamp = ptr.To(metav1.Now()) }, nil},
 		"none whose taints can't be read": {nil, func(p *inventoryv1alpha1.ClusterProfile) {
 			p.Annotations = map[string]string{v1alpha1.AnnotationTaints: "{"}
 		}, nil},
@@ -371,7 +357,7 @@ func TestController_Explained(t *testing.T) {
 					n.Labels = map[string]string{scheduling.ClusterSetLabel: "all"}
 				}
 				if namespace == "leaving" {
-					n.DeletionTimestamp, n.Finalizers = &metav1.Time{Time: time.Now()}, []string{"kubernetes"}
+					n.DeletionTimestamp, n.Finalizers = ptr.To(metav1.Now()), []string{"kubernetes"}
 				}
 				require.NoError(t, f.Namespaces.Informer().GetIndexer().Add(n))
 				require.NoError(t, hub.Tracker().Add(n))

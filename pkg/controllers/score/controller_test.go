@@ -5,6 +5,7 @@ package score
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,24 +71,23 @@ func TestScoreName(t *testing.T) {
 
 // A score is written where it says something new.
 func TestController_UpdateStatus(t *testing.T) {
+	const fresh = freshPeriods * period
 	for name, test := range map[string]struct {
 		after  time.Duration
-		change func(t *testing.T, f *fixture)
+		change func(f *fixture) error
 		writes []string
 		valid  time.Duration
 	}{
 		"not while nothing has changed and most of its time is left": {period, nil, nil, valid - period},
-		"not at the last moment when three periods are left":         {valid - freshPeriods*period, nil, nil, freshPeriods * period},
-		"when less than three periods are left":                      {valid - freshPeriods*period + time.Second, nil, []string{updateScore}, valid},
+		"not at the last moment when three periods are left":         {valid - fresh, nil, nil, fresh},
+		"when less than three periods are left":                      {valid - fresh + time.Second, nil, []string{updateScore}, valid},
 		"when it has run out":                                        {2 * valid, nil, []string{updateScore}, valid},
-		"when a figure has changed": {period, func(t *testing.T, f *fixture) {
-			t.Helper()
-			require.NoError(t, f.member.Tracker().Add(newPod("new", "a", "1")))
+		"when a figure has changed": {period, func(f *fixture) error {
+			return f.member.Tracker().Add(newPod("new", "a", "1"))
 		}, []string{updateScore}, valid},
-		"when somebody has deleted it": {period, func(t *testing.T, f *fixture) {
-			t.Helper()
-			require.NoError(t, f.Scores.Informer().GetIndexer().Delete(f.stored(t)))
-			require.NoError(t, f.hub.Tracker().Delete(scoreGVR, f.profile.Namespace, scoreName(f.profile.Name)))
+		"when somebody has deleted it": {period, func(f *fixture) error {
+			return errors.Join(f.Scores.Informer().GetIndexer().Delete(newScore(f.profile)),
+				f.hub.Tracker().Delete(scoreGVR, f.profile.Namespace, scoreName(f.profile.Name)))
 		}, []string{createScore, updateScore}, valid},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestController_UpdateStatus(t *testing.T) {
 			f.writes()
 			f.clock.Step(test.after)
 			if test.change != nil {
-				test.change(t, f)
+				require.NoError(t, test.change(f))
 			}
 			f.collectOnce(t.Context(), t)
 			assert.Equal(t, test.writes, f.writes())
@@ -169,7 +169,8 @@ func TestController_ForeignScore(t *testing.T) {
 	require.NoError(t, f.hub.Tracker().Add(other))
 	f.stored(t)
 	_, err := f.sync(t.Context(), f.profile)
-	require.ErrorContains(t, err, "ClusterScore default/bravelion-usage: it does not belong to the ClusterProfile of UID "+string(f.profile.UID))
+	require.ErrorContains(t, err, "ClusterScore default/bravelion-usage: "+
+		"it does not belong to the ClusterProfile of UID "+string(f.profile.UID))
 	assert.Empty(t, f.writes())
 }
 

@@ -59,26 +59,15 @@ func newFixture(t *testing.T, objects ...runtime.Object) *fixture {
 	hub := inventory.NewSimpleClientset()
 	var err error
 	f.Controller, err = New(Options{
-		ClusterManager: manager,
-		Client:         f.hub,
-		Scores:         externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().ClusterScores(),
-		Profiles:       inventoryinformers.NewSharedInformerFactory(hub, 0).Apis().V1alpha1().ClusterProfiles(),
-		Members:        f.member,
-		DeviceLabels:   []usage.DeviceLabel{{Resource: "nvidia.com/gpu", Label: "type"}},
-		Period:         period,
-		Workers:        1,
-		Clock:          f.clock,
+		ClusterManager: manager, Client: f.hub, Members: f.member, Period: period, Workers: 1, Clock: f.clock,
+		Scores:       externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().ClusterScores(),
+		Profiles:     inventoryinformers.NewSharedInformerFactory(hub, 0).Apis().V1alpha1().ClusterProfiles(),
+		DeviceLabels: []usage.DeviceLabel{{Resource: "nvidia.com/gpu", Label: "type"}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)
-	f.see(t, f.profile)
+	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(f.profile))
 	return f
-}
-
-// see has the informers see a profile.
-func (f *fixture) see(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) {
-	t.Helper()
-	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(profile))
 }
 
 // stored returns the score of the profile as the hub has it, or nil, and has the informers see it.
@@ -120,11 +109,10 @@ func newNode(name, cpu string) *corev1.Node {
 }
 
 func newPod(name, node, cpu string) *corev1.Pod {
+	requests := corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse(cpu)}}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
-		Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{
-			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse(cpu)}},
-		}}},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Resources: requests}}},
 	}
 }
 

@@ -59,10 +59,10 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// withResources returns a node with as many resources more.
-func withResources(node *corev1.Node, count int) *corev1.Node {
+// withResources returns a node with as many resources more, whose numbers begin with first.
+func withResources(node *corev1.Node, first, count int) *corev1.Node {
 	for i := range count {
-		node.Status.Allocatable[corev1.ResourceName(fmt.Sprintf("a.example.com/r%d", i))] = resource.MustParse("1")
+		node.Status.Allocatable[corev1.ResourceName(fmt.Sprintf("a.example.com/r%d", first+i))] = resource.MustParse("1")
 	}
 	return node
 }
@@ -74,9 +74,12 @@ func TestController_HostileAnswers(t *testing.T) {
 		answer http.HandlerFunc
 		words  string
 	}{
-		"pages without end":                  {listOf(t, true, newNode("a", "4")), "more than 2000 pages"},
-		"an answer without end":              {endless, "more than 8388608 bytes"},
-		"a refusal without end":              {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusConflict); endless(w, r) }, "could not list nodes and pods"},
+		"pages without end":     {listOf(t, true, newNode("a", "4")), "more than 2000 pages"},
+		"an answer without end": {endless, "more than 8388608 bytes"},
+		"a refusal without end": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			endless(w, r)
+		}, "could not list nodes and pods"},
 		"a node of two megabytes":            {listOf(t, false, newNode(megabyte+megabyte, "4")), "more than 1572864 bytes"},
 		"a node with a name of a megabyte":   {listOf(t, false, newNode(megabyte, "4")), "the name of a node has more than 253 bytes"},
 		"something else than a list of them": {answer(http.StatusOK, `{"kind": "NodeList", "apiVersion": "v1", "items": []}`), "not in protobuf"},
@@ -103,19 +106,13 @@ func TestController_ScoreBounds(t *testing.T) {
 	named.Status.Allocatable[corev1.ResourceName(megabyte)] = resource.MustParse("1")
 	var spread []*corev1.Node
 	for i := range 100 {
-		spread = append(spread, withResources(newNode(strconv.Itoa(i), "4"), 1000))
-		for name := range spread[i].Status.Allocatable {
-			if strings.HasPrefix(string(name), "a.") {
-				delete(spread[i].Status.Allocatable, name)
-				spread[i].Status.Allocatable[corev1.ResourceName(fmt.Sprintf("%s-%d", name, i))] = resource.MustParse("1")
-			}
-		}
+		spread = append(spread, withResources(newNode(strconv.Itoa(i), "4"), 1000*i, 1000))
 	}
 	for name, test := range map[string]struct {
 		nodes  []*corev1.Node
 		reason string
 	}{
-		"20,000 resources of one node":         {[]*corev1.Node{withResources(newNode("a", "4"), 20_000)}, v1alpha1.ScoreReasonTooMany},
+		"20,000 resources of one node":         {[]*corev1.Node{withResources(newNode("a", "4"), 0, 20_000)}, v1alpha1.ScoreReasonTooMany},
 		"100,000 resources of a hundred nodes": {spread, v1alpha1.ScoreReasonTooMany},
 		"a resource's name of a megabyte":      {[]*corev1.Node{named}, v1alpha1.ScoreReasonTooMany},
 		"a device's type of a megabyte":        {[]*corev1.Node{labelled}, v1alpha1.ScoreReasonCollected},
@@ -156,7 +153,7 @@ func TestController_HostileMember(t *testing.T) {
 	hostile.Answer(nodes, endless)
 	other := f.profile.DeepCopy()
 	other.Name, other.UID = "hostile", "profile-2"
-	f.see(t, other)
+	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(other))
 	f.Members = membersFunc(func(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
 		if profile.Name == other.Name {
 			return hostile.For(ctx, hostile.Profile())

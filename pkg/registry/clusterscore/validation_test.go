@@ -27,21 +27,21 @@ func where(errs field.ErrorList) []string {
 }
 
 func TestValidateCreate(t *testing.T) {
+	spec := func(cluster, resourceName string) func(*v1alpha1.ClusterScore) {
+		return func(s *v1alpha1.ClusterScore) {
+			s.Spec = v1alpha1.ClusterScoreSpec{ClusterProfileName: cluster, ResourceName: resourceName}
+		}
+	}
 	for _, tc := range []struct {
 		name   string
 		change func(*v1alpha1.ClusterScore)
 		want   []string
 	}{
 		{"a score as it should be", func(*v1alpha1.ClusterScore) {}, nil},
-		{"names with dots", func(s *v1alpha1.ClusterScore) {
-			s.Spec = v1alpha1.ClusterScoreSpec{ClusterProfileName: "lion.eu", ResourceName: "latency.example.com"}
-		}, nil},
-		{"an empty spec", func(s *v1alpha1.ClusterScore) { s.Spec = v1alpha1.ClusterScoreSpec{} },
-			[]string{"FieldValueRequired spec.clusterProfileName", "FieldValueRequired spec.resourceName"}},
-		{"a profile in another namespace", func(s *v1alpha1.ClusterScore) { s.Spec.ClusterProfileName = "fleet/bravelion" },
-			[]string{"FieldValueInvalid spec.clusterProfileName"}},
-		{"a resource name that is none", func(s *v1alpha1.ClusterScore) { s.Spec.ResourceName = "Usage" },
-			[]string{"FieldValueInvalid spec.resourceName"}},
+		{"names with dots", spec("lion.eu", "latency.example.com"), nil},
+		{"an empty spec", spec("", ""), []string{"FieldValueRequired spec.clusterProfileName", "FieldValueRequired spec.resourceName"}},
+		{"a profile in another namespace", spec("fleet/bravelion", "usage"), []string{"FieldValueInvalid spec.clusterProfileName"}},
+		{"a resource name that is none", spec("bravelion", "Usage"), []string{"FieldValueInvalid spec.resourceName"}},
 		{"a name that is none", func(s *v1alpha1.ClusterScore) { s.Name = "a b" }, []string{"FieldValueInvalid metadata.name"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -56,7 +56,8 @@ func TestValidateCreate(t *testing.T) {
 func TestValidateUpdate(t *testing.T) {
 	changed := score()
 	changed.Spec = v1alpha1.ClusterScoreSpec{ClusterProfileName: "whale", ResourceName: "latency"}
-	assert.Equal(t, []string{"FieldValueInvalid spec.clusterProfileName", "FieldValueInvalid spec.resourceName"}, where(validateUpdate(changed, score())))
+	want := []string{"FieldValueInvalid spec.clusterProfileName", "FieldValueInvalid spec.resourceName"}
+	assert.Equal(t, want, where(validateUpdate(changed, score())))
 	assert.Empty(t, validateUpdate(score(), score()))
 }
 
@@ -83,8 +84,10 @@ func TestValidateStatus_Names(t *testing.T) {
 		"cpu@" + strings.Repeat("a", 64):       false,
 	} {
 		t.Run("name "+name, func(t *testing.T) {
-			values := validateStatus(&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{{Name: name, Value: &resource.Quantity{}}}}, field.NewPath("status"))
-			scores := validateStatus(&v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: name, Value: new(int32)}}}, field.NewPath("status"))
+			value, item := v1alpha1.ClusterValue{Name: name, Value: &resource.Quantity{}}, v1alpha1.ClusterScoreItem{Name: name, Value: new(int32)}
+			path := field.NewPath("status")
+			values := validateStatus(&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{value}}, path)
+			scores := validateStatus(&v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{item}}, path)
 			if want {
 				assert.Empty(t, append(values, scores...))
 				return
@@ -97,45 +100,40 @@ func TestValidateStatus_Names(t *testing.T) {
 }
 
 func TestValidateStatus(t *testing.T) {
-	many := func(count int) *v1alpha1.ClusterScoreStatus {
+	figures := func(names ...string) *v1alpha1.ClusterScoreStatus {
 		status := &v1alpha1.ClusterScoreStatus{}
-		for i := range count {
-			name := fmt.Sprintf("n%d", i)
+		for _, name := range names {
 			status.Values = append(status.Values, v1alpha1.ClusterValue{Name: name, Value: &resource.Quantity{}})
 			status.Scores = append(status.Scores, v1alpha1.ClusterScoreItem{Name: name, Value: new(int32)})
 		}
 		return status
 	}
+	many := make([]string, 257)
+	for i := range many {
+		many[i] = fmt.Sprintf("n%d", i)
+	}
+	type scores = []v1alpha1.ClusterScoreItem
+	condition := metav1.Condition{Type: "Collected", Status: metav1.ConditionTrue, LastTransitionTime: metav1.Now()}
 	for _, tc := range []struct {
 		name   string
 		status *v1alpha1.ClusterScoreStatus
 		want   []string
 	}{
 		{"nothing is known", &v1alpha1.ClusterScoreStatus{}, nil},
-		{"as much as there may be", many(256), nil},
-		{"more than there may be", many(257), []string{"FieldValueTooMany status.values", "FieldValueTooMany status.scores"}},
-		{"scores at the bounds", &v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: ptr.To(int32(-100))}, {Name: "b", Value: ptr.To(int32(100))}}}, nil},
-		{
-			"scores beyond the bounds", &v1alpha1.ClusterScoreStatus{Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: ptr.To(int32(-101))}, {Name: "b", Value: ptr.To(int32(101))}}},
-			[]string{"FieldValueInvalid status.scores[0].value", "FieldValueInvalid status.scores[1].value"},
-		},
-		{
-			"figures that are not said, which are unknown and not zero",
-			&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{{Name: "a"}}, Scores: []v1alpha1.ClusterScoreItem{{Name: "a"}}},
-			[]string{"FieldValueRequired status.values[0].value", "FieldValueRequired status.scores[0].value"},
-		},
-		{
-			"a name twice", &v1alpha1.ClusterScoreStatus{
-				Values: []v1alpha1.ClusterValue{{Name: "a", Value: &resource.Quantity{}}, {Name: "a", Value: &resource.Quantity{}}},
-				Scores: []v1alpha1.ClusterScoreItem{{Name: "a", Value: new(int32)}, {Name: "a", Value: new(int32)}},
-			},
-			[]string{"FieldValueDuplicate status.values[1].name", "FieldValueDuplicate status.scores[1].name"},
-		},
-		{
-			"a condition without a reason",
-			&v1alpha1.ClusterScoreStatus{Conditions: []metav1.Condition{{Type: "Collected", Status: metav1.ConditionTrue, LastTransitionTime: metav1.Now()}}},
-			[]string{"FieldValueRequired status.conditions[0].reason"},
-		},
+		{"as much as there may be", figures(many[:256]...), nil},
+		{"more than there may be", figures(many...), []string{"FieldValueTooMany status.values", "FieldValueTooMany status.scores"}},
+		{"scores at the bounds",
+			&v1alpha1.ClusterScoreStatus{Scores: scores{{Name: "a", Value: ptr.To(int32(-100))}, {Name: "b", Value: ptr.To(int32(100))}}}, nil},
+		{"scores beyond the bounds",
+			&v1alpha1.ClusterScoreStatus{Scores: scores{{Name: "a", Value: ptr.To(int32(-101))}, {Name: "b", Value: ptr.To(int32(101))}}},
+			[]string{"FieldValueInvalid status.scores[0].value", "FieldValueInvalid status.scores[1].value"}},
+		{"figures that are not said, which are unknown and not zero",
+			&v1alpha1.ClusterScoreStatus{Values: []v1alpha1.ClusterValue{{Name: "a"}}, Scores: scores{{Name: "a"}}},
+			[]string{"FieldValueRequired status.values[0].value", "FieldValueRequired status.scores[0].value"}},
+		{"a name twice", figures("a", "a"),
+			[]string{"FieldValueDuplicate status.values[1].name", "FieldValueDuplicate status.scores[1].name"}},
+		{"a condition without a reason", &v1alpha1.ClusterScoreStatus{Conditions: []metav1.Condition{condition}},
+			[]string{"FieldValueRequired status.conditions[0].reason"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			assert.ElementsMatch(t, tc.want, where(validateStatus(tc.status, field.NewPath("status"))))

@@ -5,6 +5,8 @@ package placement
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,9 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/ptr"
@@ -25,13 +25,11 @@ import (
 )
 
 func newPlacement() *v1alpha1.Placement {
+	author := &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim", Groups: []string{"team"}}}
 	placement := &v1alpha1.Placement{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "gpu", UID: "p-1", ResourceVersion: "1", Generation: 4},
-		Spec: v1alpha1.PlacementSpec{
-			NumberOfClusters: ptr.To[int32](2),
-			Author:           &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim", Groups: []string{"team"}}},
-		},
-		Status: v1alpha1.PlacementStatus{NumberOfSelectedClusters: 1},
+		Spec:       v1alpha1.PlacementSpec{NumberOfClusters: ptr.To[int32](2), Author: author},
+		Status:     v1alpha1.PlacementStatus{NumberOfSelectedClusters: 1},
 	}
 	v1alpha1.SetDefaults_Placement(placement)
 	return placement
@@ -100,104 +98,78 @@ func TestStrategy_ResetFields(t *testing.T) {
 	}
 }
 
-func predicate(change func(*v1alpha1.ClusterSelector)) func(*v1alpha1.PlacementSpec) {
-	return func(spec *v1alpha1.PlacementSpec) {
-		spec.Predicates = make([]v1alpha1.ClusterPredicate, 1)
-		change(&spec.Predicates[0].RequiredClusterSelector)
-	}
+// predicates returns a spec with a predicate for each selector, as a user would write it.
+func predicates(selectors ...string) string {
+	const begin, end = "{requiredClusterSelector: {", "}}"
+	return "predicates: [" + begin + strings.Join(selectors, end+", "+begin) + end + "]"
 }
 
-func expression(text string) func(*v1alpha1.PlacementSpec) {
-	return predicate(func(s *v1alpha1.ClusterSelector) { s.CelSelector.CelExpressions = []string{text} })
+// expressions returns a selector.
+func expressions(texts ...string) string {
+	quoted, _ := json.Marshal(texts)
+	return fmt.Sprintf("celSelector: {celExpressions: %s}", quoted)
 }
 
-func requirement(r v1alpha1.ScoreRequirement) func(*v1alpha1.PlacementSpec) {
-	return predicate(func(s *v1alpha1.ClusterSelector) { s.ScoreSelector.Requirements = []v1alpha1.ScoreRequirement{r} })
+func requirement(of string) string {
+	return predicates("scoreSelector: {requirements: [{" + of + "}]}")
 }
 
-func configuration(c v1alpha1.PrioritizerConfig) func(*v1alpha1.PlacementSpec) {
-	return func(spec *v1alpha1.PlacementSpec) {
-		spec.PrioritizerPolicy.Configurations = []v1alpha1.PrioritizerConfig{c}
-	}
-}
-
-func builtIn(name string, weight int32) v1alpha1.PrioritizerConfig {
-	return v1alpha1.PrioritizerConfig{Weight: ptr.To(weight), ScoreCoordinate: v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateBuiltIn, BuiltIn: name}}
-}
-
-func toleration(change v1alpha1.ClusterToleration) func(*v1alpha1.PlacementSpec) {
-	return func(spec *v1alpha1.PlacementSpec) { spec.Tolerations = []v1alpha1.ClusterToleration{change} }
-}
+func configuration(of string) string { return "prioritizerPolicy: {configurations: [{" + of + "}]}" }
 
 // What a Placement may not say.
 func TestStrategy_Validate(t *testing.T) {
-	const selector = "spec.predicates[0].requiredClusterSelector"
-	for name, test := range map[string]struct {
-		change func(*v1alpha1.PlacementSpec)
-		field  string
-	}{
-		"a negative number of clusters":          {func(s *v1alpha1.PlacementSpec) { s.NumberOfClusters = ptr.To[int32](-1) }, "spec.numberOfClusters"},
-		"a cluster set twice":                    {func(s *v1alpha1.PlacementSpec) { s.ClusterSets = []string{"a", "a"} }, "spec.clusterSets[1]"},
-		"a cluster set whose name is none":       {func(s *v1alpha1.PlacementSpec) { s.ClusterSets = []string{"-"} }, "spec.clusterSets[0]"},
-		"an expression that does not compile":    {expression("clusterProfile."), selector + ".celSelector.celExpressions[0]"},
-		"an expression that is a number":         {expression("1 + 1"), selector + ".celSelector.celExpressions[0]"},
-		"an expression that is a text":           {expression("'true'"), selector + ".celSelector.celExpressions[0]"},
-		"an expression about what is not known":  {expression("scores('usage')[0] > 1"), selector + ".celSelector.celExpressions[0]"},
-		"an expression that is too long":         {expression("true" + strings.Repeat(" ", v1alpha1.MaxCelExpressionLength)), selector + ".celSelector.celExpressions[0]"},
-		"a label selector that is none":          {predicate(func(s *v1alpha1.ClusterSelector) { s.LabelSelector.MatchLabels = map[string]string{"-": ""} }), selector + ".labelSelector"},
-		"bounds that nothing is within":          {requirement(v1alpha1.ScoreRequirement{Name: "cpu", AtLeast: ptr.To(resource.MustParse("2")), AtMost: ptr.To(resource.MustParse("1"))}), selector + ".scoreSelector.requirements[0].atMost"},
-		"a requirement without a name":           {requirement(v1alpha1.ScoreRequirement{AtLeast: ptr.To(resource.MustParse("2"))}), selector + ".scoreSelector.requirements[0].name"},
-		"a requirement without bounds":           {requirement(v1alpha1.ScoreRequirement{Name: "cpu"}), selector + ".scoreSelector.requirements[0]"},
-		"a prioritiser that is not known":        {configuration(builtIn("Fastest", 1)), "spec.prioritizerPolicy.configurations[0].scoreCoordinate.builtIn"},
-		"a weight that is too great":             {configuration(builtIn("Steady", 11)), "spec.prioritizerPolicy.configurations[0].weight"},
-		"a weight that is too little":            {configuration(builtIn("Steady", -11)), "spec.prioritizerPolicy.configurations[0].weight"},
-		"an add-on without a score":              {configuration(v1alpha1.PrioritizerConfig{ScoreCoordinate: v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateAddOn, AddOn: &v1alpha1.AddOnScore{ResourceName: "usage"}}}), "spec.prioritizerPolicy.configurations[0].scoreCoordinate.addOn.scoreName"},
-		"a way with missing scores that is none": {func(s *v1alpha1.PlacementSpec) { s.MissingScore = "Best" }, "spec.missingScore"},
-		"a toleration of an effect that is none": {toleration(v1alpha1.ClusterToleration{Key: "a", Operator: "Exists", Effect: "NoSchedule"}), "spec.tolerations[0].effect"},
-		"a toleration of a key that is none":     {toleration(v1alpha1.ClusterToleration{Key: "-", Operator: "Exists"}), "spec.tolerations[0].key"},
-		"groups of no part of the clusters": {func(s *v1alpha1.PlacementSpec) {
-			s.DecisionStrategy.GroupStrategy.ClustersPerDecisionGroup = ptr.To(intstr.FromString("0%"))
-		}, "spec.decisionStrategy.groupStrategy.clustersPerDecisionGroup"},
-		"more predicates than may be": {func(s *v1alpha1.PlacementSpec) {
-			s.Predicates = make([]v1alpha1.ClusterPredicate, v1alpha1.MaxPlacementItems+1)
-		}, "spec.predicates"},
-		"more tolerations than may be": {func(s *v1alpha1.PlacementSpec) {
-			s.Tolerations = make([]v1alpha1.ClusterToleration, v1alpha1.MaxPlacementItems+1)
-		}, "spec.tolerations"},
-		"more expressions than may be, in all":   {manyExpressions, "spec.predicates"},
-		"longer expressions than may be, in all": {longExpressions, "spec.predicates"},
-		"an expression that puts text together":  {expression(`clusterProfile.metadata.name.replace("", "aa") == ""`), selector + ".celSelector.celExpressions[0]"},
-		"a constraint of a label whose name is none": {func(s *v1alpha1.PlacementSpec) {
-			s.SpreadPolicy.SpreadConstraints = []v1alpha1.SpreadConstraint{{TopologyKey: "-", TopologyKeyType: v1alpha1.TopologyKeyLabel, MaxSkew: ptr.To[int32](1), WhenUnsatisfiable: "DoNotSchedule"}}
-		}, "spec.spreadPolicy.spreadConstraints[0].topologyKey"},
+	const selector, config = "spec.predicates[0].requiredClusterSelector", "spec.prioritizerPolicy.configurations[0]"
+	const cel = selector + ".celSelector.celExpressions[0]"
+	tooLong := "true" + strings.Repeat(" ", v1alpha1.MaxCelExpressionLength)
+	longest, many := tooLong[:v1alpha1.MaxCelExpressionLength], strings.Repeat("{}, ", v1alpha1.MaxPlacementItems+1)
+	// most is one less than all may be.
+	var most []string
+	for i := range v1alpha1.MaxCelExpressions - 1 {
+		most = append(most, strconv.Itoa(i)+" > 0")
+	}
+	for name, test := range map[string]struct{ spec, field string }{
+		"a negative number of clusters":         {"numberOfClusters: -1", "spec.numberOfClusters"},
+		"a cluster set twice":                   {"clusterSets: [a, a]", "spec.clusterSets[1]"},
+		"a cluster set whose name is none":      {`clusterSets: ["-"]`, "spec.clusterSets[0]"},
+		"an expression that does not compile":   {predicates(expressions("clusterProfile.")), cel},
+		"an expression that is a number":        {predicates(expressions("1 + 1")), cel},
+		"an expression that is a text":          {predicates(expressions("'true'")), cel},
+		"an expression about what is not known": {predicates(expressions("scores('usage')[0] > 1")), cel},
+		"an expression that is too long":        {predicates(expressions(tooLong)), cel},
+		"a label selector that is none":         {predicates(`labelSelector: {matchLabels: {"-": ""}}`), selector + ".labelSelector"},
+		"bounds that nothing is within": {requirement(`name: cpu, atLeast: "2", atMost: "1"`),
+			selector + ".scoreSelector.requirements[0].atMost"},
+		"a requirement without a name": {requirement(`atLeast: "2"`), selector + ".scoreSelector.requirements[0].name"},
+		"a requirement without bounds": {requirement("name: cpu"), selector + ".scoreSelector.requirements[0]"},
+		"a prioritiser that is not known": {configuration("scoreCoordinate: {builtIn: Fastest}, weight: 1"),
+			config + ".scoreCoordinate.builtIn"},
+		"a weight that is too great":  {configuration("scoreCoordinate: {builtIn: Steady}, weight: 11"), config + ".weight"},
+		"a weight that is too little": {configuration("scoreCoordinate: {builtIn: Steady}, weight: -11"), config + ".weight"},
+		"an add-on without a score": {configuration("scoreCoordinate: {type: AddOn, addOn: {resourceName: usage}}"),
+			config + ".scoreCoordinate.addOn.scoreName"},
+		"a way with missing scores that is none": {"missingScore: Best", "spec.missingScore"},
+		"a toleration of an effect that is none": {"tolerations: [{key: a, operator: Exists, effect: NoSchedule}]", "spec.tolerations[0].effect"},
+		"a toleration of a key that is none":     {`tolerations: [{key: "-", operator: Exists}]`, "spec.tolerations[0].key"},
+		"groups of no part of the clusters": {`decisionStrategy: {groupStrategy: {clustersPerDecisionGroup: "0%"}}`,
+			"spec.decisionStrategy.groupStrategy.clustersPerDecisionGroup"},
+		"more predicates than may be":            {"predicates: [" + many + "]", "spec.predicates"},
+		"more tolerations than may be":           {"tolerations: [" + many + "]", "spec.tolerations"},
+		"more expressions than may be, in all":   {predicates(expressions(most...), expressions(most...)), "spec.predicates"},
+		"longer expressions than may be, in all": {predicates(expressions(longest, longest, longest, longest)), "spec.predicates"},
+		"an expression that puts text together":  {predicates(expressions(`clusterProfile.metadata.name.replace("", "aa") == ""`)), cel},
+		"a constraint of a label whose name is none": {
+			`spreadPolicy: {spreadConstraints: [{topologyKey: "-", topologyKeyType: Label, maxSkew: 1, whenUnsatisfiable: DoNotSchedule}]}`,
+			"spec.spreadPolicy.spreadConstraints[0].topologyKey",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			placement := newPlacement()
-			test.change(&placement.Spec)
+			require.NoError(t, yaml.UnmarshalStrict([]byte(test.spec), &placement.Spec))
 			v1alpha1.SetDefaults_Placement(placement)
 			assert.ErrorContains(t, strategy{}.Validate(t.Context(), placement).ToAggregate(), test.field+": ")
 			assert.Empty(t, strategy{}.ValidateUpdate(t.Context(), placement, placement), "what is stored can be labelled, whatever it says")
 		})
 	}
-}
-
-// manyExpressions has each predicate have one less than all may.
-func manyExpressions(spec *v1alpha1.PlacementSpec) {
-	spec.Predicates = make([]v1alpha1.ClusterPredicate, 2)
-	for i := range spec.Predicates {
-		for j := range v1alpha1.MaxCelExpressions - 1 {
-			celSelector := &spec.Predicates[i].RequiredClusterSelector.CelSelector
-			celSelector.CelExpressions = append(celSelector.CelExpressions, strconv.Itoa(j)+" > 0")
-		}
-	}
-}
-
-// longExpressions has no expression that is too long by itself.
-func longExpressions(spec *v1alpha1.PlacementSpec) {
-	expression := "true" + strings.Repeat(" ", v1alpha1.MaxCelExpressionLength-len("true"))
-	spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
-		CelSelector: v1alpha1.ClusterCelSelector{CelExpressions: []string{expression, expression, expression, expression}},
-	}}}
 }
 
 // The name is one that a label can hold.
@@ -233,9 +205,11 @@ func TestStatusStrategy_ValidateUpdate(t *testing.T) {
 		change func(*v1alpha1.PlacementStatus)
 		field  string
 	}{
-		"less than no cluster":       {func(s *v1alpha1.PlacementStatus) { s.NumberOfEligibleClusters = -1 }, "status.numberOfEligibleClusters"},
-		"a group twice":              {func(s *v1alpha1.PlacementStatus) { s.DecisionGroups = make([]v1alpha1.DecisionGroupStatus, 2) }, "status.decisionGroups[1].decisionGroupIndex"},
-		"a condition without a type": {func(s *v1alpha1.PlacementStatus) { s.Conditions = make([]metav1.Condition, 1) }, "status.conditions[0].type"},
+		"less than no cluster": {func(s *v1alpha1.PlacementStatus) { s.NumberOfEligibleClusters = -1 }, "status.numberOfEligibleClusters"},
+		"a group twice": {func(s *v1alpha1.PlacementStatus) { s.DecisionGroups = make([]v1alpha1.DecisionGroupStatus, 2) },
+			"status.decisionGroups[1].decisionGroupIndex"},
+		"a condition without a type": {func(s *v1alpha1.PlacementStatus) { s.Conditions = make([]metav1.Condition, 1) },
+			"status.conditions[0].type"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			placement := newPlacement()
@@ -248,7 +222,8 @@ func TestStatusStrategy_ValidateUpdate(t *testing.T) {
 func TestTable(t *testing.T) {
 	placement := newPlacement()
 	assert.Equal(t, []any{"Unknown", int64(1), int64(0), int64(0), "kim"}, cells(placement))
-	placement.Status.Conditions = []metav1.Condition{{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: "NoClusterMatched"}}
+	satisfied := metav1.Condition{Type: v1alpha1.PlacementSatisfied, Status: metav1.ConditionFalse, Reason: "NoClusterMatched"}
+	placement.Status.Conditions = []metav1.Condition{satisfied}
 	placement.Spec.Author = nil
 	assert.Equal(t, []any{"NoClusterMatched", int64(1), int64(0), int64(0), "<none>"}, cells(placement))
 	placement.Status.Conditions[0].Status = metav1.ConditionTrue

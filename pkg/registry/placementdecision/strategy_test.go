@@ -23,6 +23,8 @@ import (
 	"clusterpass.dev/test/registrytest"
 )
 
+type placementDecision = inventoryv1alpha1.PlacementDecision
+
 // The strategy comes to the verdict of the CRD.
 func TestStrategy_Parity(t *testing.T) {
 	scheme := runtime.NewScheme()
@@ -33,20 +35,20 @@ func TestStrategy_Parity(t *testing.T) {
 
 func TestStrategy_Generation(t *testing.T) {
 	s := strategy{}
-	decision := &inventoryv1alpha1.PlacementDecision{Decisions: []inventoryv1alpha1.ClusterDecision{}}
+	decision := &placementDecision{Decisions: []inventoryv1alpha1.ClusterDecision{}}
 	s.PrepareForCreate(t.Context(), decision)
 	require.Equal(t, int64(1), decision.Generation)
 
 	for _, tc := range []struct {
 		name   string
-		change func(*inventoryv1alpha1.PlacementDecision)
+		change func(*placementDecision)
 		want   int64
 	}{
-		{"a decision counts", func(d *inventoryv1alpha1.PlacementDecision) {
+		{"a decision counts", func(d *placementDecision) {
 			d.Decisions = append(d.Decisions, inventoryv1alpha1.ClusterDecision{Reason: "room"})
 		}, 2},
-		{"a scheduler counts", func(d *inventoryv1alpha1.PlacementDecision) { d.SchedulerName = "kueue" }, 2},
-		{"a label doesn't", func(d *inventoryv1alpha1.PlacementDecision) { d.Labels = map[string]string{"a": "b"} }, 1},
+		{"a scheduler counts", func(d *placementDecision) { d.SchedulerName = "kueue" }, 2},
+		{"a label doesn't", func(d *placementDecision) { d.Labels = map[string]string{"a": "b"} }, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			updated := decision.DeepCopy()
@@ -59,23 +61,20 @@ func TestStrategy_Generation(t *testing.T) {
 
 func TestStrategy_Writer(t *testing.T) {
 	const controller, mallory = "system:serviceaccount:clusterpass-system:clusterpass-controller-manager", "mallory"
+	const annotation, key, index = v1alpha1.AnnotationDecisionWriter, inventoryv1alpha1.DecisionKeyLabel, inventoryv1alpha1.DecisionIndexLabel
 	as := func(name string) context.Context {
 		return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name})
 	}
-	decision := func(writer string) *inventoryv1alpha1.PlacementDecision {
-		d := &inventoryv1alpha1.PlacementDecision{
-			ObjectMeta: metav1.ObjectMeta{Name: "train", Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: "train", "team": "a"}},
+	decision := func(writer string) *placementDecision {
+		d := &placementDecision{
+			ObjectMeta: metav1.ObjectMeta{Name: "train", Labels: map[string]string{key: "train", "team": "a"}},
 			Decisions:  []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "bravelion"}}},
 		}
 		if writer != "" {
-			d.Annotations = map[string]string{v1alpha1.AnnotationDecisionWriter: writer}
+			d.Annotations = map[string]string{annotation: writer}
 		}
 		return d
 	}
-	writer := func(d *inventoryv1alpha1.PlacementDecision) string {
-		return d.Annotations[v1alpha1.AnnotationDecisionWriter]
-	}
-
 	for name, test := range map[string]struct{ claims, user, want string }{
 		"is who creates it":                    {"", mallory, mallory},
 		"is nobody else, whatever is claimed":  {controller, mallory, mallory},
@@ -85,53 +84,47 @@ func TestStrategy_Writer(t *testing.T) {
 		t.Run("the writer "+name, func(t *testing.T) {
 			d := decision(test.claims)
 			strategy{}.PrepareForCreate(as(test.user), d)
-			assert.Equal(t, test.want, writer(d))
+			assert.Equal(t, test.want, d.Annotations[annotation])
 		})
 	}
 
-	type change = func(d *inventoryv1alpha1.PlacementDecision)
 	for name, test := range map[string]struct {
 		was, user string
-		change    change
+		change    func(*placementDecision)
 		want      string
 	}{
-		"who changes the clusters": {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions[0].ClusterProfileRef.Name = "smartfish" }, mallory},
-		"who changes the key":      {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionKeyLabel] = "other" }, mallory},
-		"who adds an index":        {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionIndexLabel] = "7" }, mallory},
-		"who takes the keys away":  {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels = nil }, mallory},
-		"who names the scheduler":  {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.SchedulerName = "other" }, mallory},
-		"who says so, without a change": {mallory, controller, func(d *inventoryv1alpha1.PlacementDecision) {
-			d.Annotations[v1alpha1.AnnotationDecisionWriter] = controller
-		}, controller},
-		"not who says so for another": {mallory, mallory, func(d *inventoryv1alpha1.PlacementDecision) {
-			d.Annotations[v1alpha1.AnnotationDecisionWriter] = controller
-		}, mallory},
-		"not who takes the name away":   {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations = nil }, controller},
-		"not who changes another label": {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, controller},
-		"not who adds an owner":         {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.OwnerReferences = make([]metav1.OwnerReference, 1) }, controller},
-		"who gives it to another controller": {controller, mallory, func(d *inventoryv1alpha1.PlacementDecision) {
+		"who changes the clusters": {controller, mallory,
+			func(d *placementDecision) { d.Decisions[0].ClusterProfileRef.Name = "smartfish" }, mallory},
+		"who changes the key":           {controller, mallory, func(d *placementDecision) { d.Labels[key] = "other" }, mallory},
+		"who adds an index":             {controller, mallory, func(d *placementDecision) { d.Labels[index] = "7" }, mallory},
+		"who takes the keys away":       {controller, mallory, func(d *placementDecision) { d.Labels = nil }, mallory},
+		"who names the scheduler":       {controller, mallory, func(d *placementDecision) { d.SchedulerName = "other" }, mallory},
+		"who says so, without a change": {mallory, controller, func(d *placementDecision) { d.Annotations[annotation] = controller }, controller},
+		"not who says so for another":   {mallory, mallory, func(d *placementDecision) { d.Annotations[annotation] = controller }, mallory},
+		"not who takes the name away":   {controller, mallory, func(d *placementDecision) { d.Annotations = nil }, controller},
+		"not who changes another label": {controller, mallory, func(d *placementDecision) { d.Labels["team"] = "b" }, controller},
+		"not who adds an owner": {controller, mallory,
+			func(d *placementDecision) { d.OwnerReferences = make([]metav1.OwnerReference, 1) }, controller},
+		"who gives it to another controller": {controller, mallory, func(d *placementDecision) {
 			d.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(d, v1alpha1.SchemeGroupVersion.WithKind("Placement"))}
 		}, mallory},
-		"nobody, of an earlier release":     {"", mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Labels["team"] = "b" }, ""},
-		"who changes an earlier release's":  {"", mallory, func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions = d.Decisions[:0] }, mallory},
-		"who says so of an earlier release": {"", controller, func(d *inventoryv1alpha1.PlacementDecision) { *d = *decision(controller) }, controller},
+		"nobody, of an earlier release":     {"", mallory, func(d *placementDecision) { d.Labels["team"] = "b" }, ""},
+		"who changes an earlier release's":  {"", mallory, func(d *placementDecision) { d.Decisions = d.Decisions[:0] }, mallory},
+		"who says so of an earlier release": {"", controller, func(d *placementDecision) { *d = *decision(controller) }, controller},
 	} {
 		t.Run("after an update the writer is "+name, func(t *testing.T) {
 			old, d := decision(test.was), decision(test.was)
 			test.change(d)
 			strategy{}.PrepareForUpdate(as(test.user), d, old)
-			assert.Equal(t, test.want, writer(d))
+			assert.Equal(t, test.want, d.Annotations[annotation])
 		})
 	}
 }
 
 // Errors name the field.
 func TestStrategy_ValidateErrors(t *testing.T) {
-	decision := &inventoryv1alpha1.PlacementDecision{
-		Decisions: []inventoryv1alpha1.ClusterDecision{
-			{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "bravelion"}}, {},
-		},
-	}
+	bravelion := inventoryv1alpha1.ClusterDecision{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "bravelion"}}
+	decision := &placementDecision{Decisions: []inventoryv1alpha1.ClusterDecision{bravelion, {}}}
 	errs := strategy{}.ValidateUpdate(t.Context(), decision, decision)
 	require.Len(t, errs, 1)
 	assert.Equal(t, "decisions[1].clusterProfileRef.name: Required value", errs[0].Error())
@@ -143,7 +136,7 @@ func TestStrategy_ValidateErrors(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	decision := &inventoryv1alpha1.PlacementDecision{
+	decision := &placementDecision{
 		ObjectMeta:    metav1.ObjectMeta{Name: "train", Annotations: map[string]string{v1alpha1.AnnotationDecisionWriter: "kim"}},
 		Decisions:     make([]inventoryv1alpha1.ClusterDecision, 2),
 		SchedulerName: "kueue",
