@@ -127,26 +127,21 @@ func (f *fleet) score(t *testing.T, namespace, cluster string, value int32, vali
 
 // byDisk returns a placement of the best clusters by that score, all with a label.
 func byDisk(name string, clusters int32) *v1alpha1.Placement {
-	return &v1alpha1.Placement{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.PlacementSpec{
-			NumberOfClusters: ptr.To(clusters),
-			Predicates: []v1alpha1.ClusterPredicate{{RequiredClusterSelector: v1alpha1.ClusterSelector{
-				LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"kind": "fast"}},
-			}}},
-			PrioritizerPolicy: v1alpha1.PrioritizerPolicy{
-				Mode: v1alpha1.PrioritizerPolicyExact,
-				Configurations: []v1alpha1.PrioritizerConfig{{ScoreCoordinate: v1alpha1.ScoreCoordinate{
-					Type: v1alpha1.ScoreCoordinateAddOn, AddOn: &v1alpha1.AddOnScore{ResourceName: "speed", ScoreName: "disk"},
-				}}},
-			},
-		},
-	}
+	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	placement.Spec.NumberOfClusters = ptr.To(clusters)
+	fast := v1alpha1.ClusterSelector{LabelSelector: metav1.LabelSelector{MatchLabels: map[string]string{"kind": "fast"}}}
+	placement.Spec.Predicates = []v1alpha1.ClusterPredicate{{RequiredClusterSelector: fast}}
+	addOn := &v1alpha1.AddOnScore{ResourceName: "speed", ScoreName: "disk"}
+	coordinate := v1alpha1.ScoreCoordinate{Type: v1alpha1.ScoreCoordinateAddOn, AddOn: addOn}
+	placement.Spec.PrioritizerPolicy.Mode = v1alpha1.PrioritizerPolicyExact
+	placement.Spec.PrioritizerPolicy.Configurations = []v1alpha1.PrioritizerConfig{{ScoreCoordinate: coordinate}}
+	return placement
 }
 
 // slices returns the PlacementDecisions of a placement, in their order.
 func (f *fleet) slices(ctx context.Context, namespace, placement string) ([]inventoryv1alpha1.PlacementDecision, error) {
-	list, err := f.inventory.PlacementDecisions(namespace).List(ctx, metav1.ListOptions{LabelSelector: inventoryv1alpha1.DecisionKeyLabel + "=" + placement})
+	ofPlacement := metav1.ListOptions{LabelSelector: inventoryv1alpha1.DecisionKeyLabel + "=" + placement}
+	list, err := f.inventory.PlacementDecisions(namespace).List(ctx, ofPlacement)
 	if err != nil {
 		return nil, err
 	}

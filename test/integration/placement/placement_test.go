@@ -69,8 +69,7 @@ func (f *fleet) testRanks(t *testing.T) {
 	assert.Equal(t, int32(2), placement.Status.NumberOfSelectedClusters)
 	assert.Equal(t, int32(3), placement.Status.NumberOfEligibleClusters)
 	assert.Equal(t, int32(4), placement.Status.NumberOfCandidateClusters)
-	all, err := f.slices(t.Context(), "team", "disk")
-	require.NoError(t, err)
+	all := testenv.Must[[]inventoryv1alpha1.PlacementDecision](t)(f.slices(t.Context(), "team", "disk"))
 	require.Len(t, all, 1)
 	assert.Equal(t, "clusterpass", all[0].SchedulerName)
 	assert.True(t, metav1.IsControlledBy(&all[0], placement))
@@ -106,9 +105,8 @@ func (f *fleet) testExplain(t *testing.T) {
 	testenv.Create(t, f.ours.Placements("empty"), byDisk("nothing", 1))
 	f.until(t, "empty", "nothing", v1alpha1.PlacementReasonNoClusterMatched)
 	lines, warnings = f.explain(t, "empty", "nothing")
-	assert.Equal(t, []string{
-		"Placement empty/nothing has no candidate: namespace empty has no ClusterProfile, and without spec.clusterSets a Placement chooses from its own namespace alone",
-	}, lines)
+	assert.Equal(t, []string{"Placement empty/nothing has no candidate: namespace empty has no ClusterProfile, " +
+		"and without spec.clusterSets a Placement chooses from its own namespace alone"}, lines)
 	assert.Empty(t, warnings)
 }
 
@@ -118,15 +116,13 @@ func (f *fleet) testHeartbeats(t *testing.T) {
 	t.Helper()
 	passes := f.counter(t, "clusterpass_placement_passes_total")
 	writes := f.counter(t, "clusterpass_placement_decision_writes_total")
-	before, err := f.slices(t.Context(), "team", "disk")
-	require.NoError(t, err)
+	before := testenv.Must[[]inventoryv1alpha1.PlacementDecision](t)(f.slices(t.Context(), "team", "disk"))
 	placement := testenv.Get(t, f.ours.Placements("team"), "disk")
 	for i := range 10 {
 		f.score(t, "team", "bravelion", 40, time.Now().Add(time.Hour+time.Duration(i)*time.Minute))
 		f.observe(t, "bravelion", metav1.NewTime(time.Now().Add(time.Duration(i)*time.Second)))
 	}
-	after, err := f.slices(t.Context(), "team", "disk")
-	require.NoError(t, err)
+	after := testenv.Must[[]inventoryv1alpha1.PlacementDecision](t)(f.slices(t.Context(), "team", "disk"))
 	assert.Equal(t, before[0].ResourceVersion, after[0].ResourceVersion)
 	assert.Equal(t, placement.ResourceVersion, testenv.Get(t, f.ours.Placements("team"), "disk").ResourceVersion)
 
@@ -161,9 +157,7 @@ func (f *fleet) testRepair(t *testing.T) {
 
 	// What says the same and is written by somebody else is not the controller manager's until it says
 	// so.
-	same, err := decisions.Patch(t.Context(), "disk-decision-1", types.MergePatchType,
-		[]byte(`{"metadata":{"annotations":{"clusterpass.dev/decision-writer":"admin"}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	same := testenv.Patch(t, decisions, "disk-decision-1", `{"metadata":{"annotations":{"clusterpass.dev/decision-writer":"admin"}}}`)
 	require.Equal(t, "admin", same.Annotations[v1alpha1.AnnotationDecisionWriter])
 	require.Eventually(t, func() bool {
 		slice, err := decisions.Get(t.Context(), "disk-decision-1", metav1.GetOptions{})
@@ -197,22 +191,19 @@ func (f *fleet) testClusterSets(t *testing.T) {
 	f.until(t, "team", "shared", v1alpha1.PlacementReasonNoClusterSets)
 	lines, _ := f.explain(t, "team", "shared")
 	require.Len(t, lines, 2, lines)
-	assert.Contains(t, lines[0], "its author may not list the ClusterProfiles of the namespaces in its cluster sets: "+other, "the hub's admin may, and the author may not")
+	assert.Contains(t, lines[0], "its author may not list the ClusterProfiles of the namespaces in its cluster sets: "+other,
+		"the hub's admin may, and the author may not")
 	assert.Contains(t, lines[1], "The controller says: NoClusterSets: ")
 
 	f.bind(t, other, "view", author)
 	// The hub's authoriser has to know before it is asked again: the label of the namespace has it
 	// asked.
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":null}}}`), metav1.PatchOptions{})
-		if err != nil {
-			return err
-		}
-		_, err = f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType,
-			[]byte(`{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":"shared"}}}`), metav1.PatchOptions{})
-		if err != nil {
-			return err
+		for _, set := range []string{"null", `"shared"`} {
+			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"multicluster.x-k8s.io/clusterset":%s}}}`, set)
+			if _, err := f.admin.CoreV1().Namespaces().Patch(ctx, other, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+				return err
+			}
 		}
 		all, err := f.slices(ctx, "team", "shared")
 		if err == nil && (len(all) == 0 || len(all[0].Decisions) == 0) {
@@ -230,13 +221,11 @@ func (f *fleet) bind(t *testing.T, namespace, role, user string) {
 
 func (f *fleet) testRestart(t *testing.T) {
 	t.Helper()
-	before, err := f.slices(t.Context(), "team", "disk")
-	require.NoError(t, err)
+	before := testenv.Must[[]inventoryv1alpha1.PlacementDecision](t)(f.slices(t.Context(), "team", "disk"))
 	require.NoError(t, f.manager.Restart(t.Context()))
 	testenv.Create(t, f.ours.Placements("team"), byDisk("after", 1))
 	f.decides(t, "team", "after", "team/bravelion")
-	after, err := f.slices(t.Context(), "team", "disk")
-	require.NoError(t, err)
+	after := testenv.Must[[]inventoryv1alpha1.PlacementDecision](t)(f.slices(t.Context(), "team", "disk"))
 	assert.Equal(t, before[0].ResourceVersion, after[0].ResourceVersion)
 }
 

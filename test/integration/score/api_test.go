@@ -73,7 +73,8 @@ func TestScore_Keeper(t *testing.T) {
 		for _, user := range []string{viewer, stranger} {
 			theirs := hub(t, user).ClusterpassV1alpha1().ClusterScores(namespace)
 			_, createErr := theirs.Create(t.Context(), custom("forged", "bravelion", "usage"), metav1.CreateOptions{})
-			_, statusErr := theirs.Patch(t.Context(), "latency", types.MergePatchType, []byte(`{"status":{"scores":[]}}`), metav1.PatchOptions{}, "status")
+			patch := []byte(`{"status":{"scores":[]}}`)
+			_, statusErr := theirs.Patch(t.Context(), "latency", types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 			deleteErr := theirs.Delete(t.Context(), "latency", metav1.DeleteOptions{})
 			for verb, err := range map[string]error{"create": createErr, "patch of the status": statusErr, "delete": deleteErr} {
 				assert.True(t, apierrors.IsForbidden(err), "%s by %s: %v", verb, user, err)
@@ -108,14 +109,12 @@ func TestScore_Invalid(t *testing.T) {
 		"a create without a profile, and with a name that is none": {emptyErr, []string{"spec.clusterProfileName", "spec.resourceName"}},
 		"another profile":       {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ClusterProfileName = "whale" }), []string{"spec.clusterProfileName"}},
 		"another resource name": {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ResourceName = "usage" }), []string{"spec.resourceName"}},
-		"a score beyond the bounds": {
-			status(func(s *v1alpha1.ClusterScoreStatus) {
-				s.Scores = []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: ptr.To(int32(101))}}
-			}), []string{"status.scores[0].value"},
-		},
-		"a name twice": {
-			status(func(s *v1alpha1.ClusterScoreStatus) { s.Values = []v1alpha1.ClusterValue{{Name: "cpu"}, {Name: "cpu"}} }), []string{"status.values[0].value", "status.values[1].name", "status.values[1].value"},
-		},
+		"a score beyond the bounds": {status(func(s *v1alpha1.ClusterScoreStatus) {
+			s.Scores = []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: ptr.To(int32(101))}}
+		}), []string{"status.scores[0].value"}},
+		"a name twice": {status(func(s *v1alpha1.ClusterScoreStatus) {
+			s.Values = []v1alpha1.ClusterValue{{Name: "cpu"}, {Name: "cpu"}}
+		}), []string{"status.values[0].value", "status.values[1].name", "status.values[1].value"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.True(t, apierrors.IsInvalid(tc.err), "%v", tc.err)
@@ -138,12 +137,16 @@ func statusOf(err error) (apierrors.APIStatus, error) {
 
 // Kubectl shows and explains scores.
 func TestScore_Kubectl(t *testing.T) {
-	for _, name := range []string{"shown", "other"} {
-		testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "apiVersion: clusterpass.dev/v1alpha1\nkind: ClusterScore\nmetadata: {name: "+name+"}\n"+
-			"spec: {clusterProfileName: whale, resourceName: "+name+"}\n", "apply", "--server-side", "-n", namespace, "-f", "-")
+	kubectl := func(input string, args ...string) string {
+		return testenv.MustKubectl(t, shared.Hub.Kubeconfig(), input, append(args, "-n", namespace)...)
 	}
-	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "patch", "cscore", "shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"validUntil":"2020-01-01T00:00:00Z"}}`)
-	lines := strings.Split(strings.TrimSpace(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "get", "cscore", "-n", namespace, "--field-selector=spec.clusterProfileName=whale,spec.resourceName=shown")), "\n")
+	for _, name := range []string{"shown", "other"} {
+		kubectl("apiVersion: clusterpass.dev/v1alpha1\nkind: ClusterScore\nmetadata: {name: "+name+"}\n"+
+			"spec: {clusterProfileName: whale, resourceName: "+name+"}\n", "apply", "--server-side", "-f", "-")
+	}
+	kubectl("", "patch", "cscore", "shown", "--subresource=status", "--type=merge", "-p", `{"status":{"validUntil":"2020-01-01T00:00:00Z"}}`)
+	printed := kubectl("", "get", "cscore", "--field-selector=spec.clusterProfileName=whale,spec.resourceName=shown")
+	lines := strings.Split(strings.TrimSpace(printed), "\n")
 	require.Len(t, lines, 2)
 	assert.Equal(t, "NAME CLUSTER RESOURCE VALID UNTIL AGE", strings.Join(strings.Fields(lines[0]), " "))
 	row := strings.Fields(lines[1])
@@ -155,7 +158,7 @@ func TestScore_Kubectl(t *testing.T) {
 		"status.scores":      "higher, the better",
 		"status.validUntil":  "become unknown",
 	} {
-		explained := testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "explain", "clusterscores."+field)
+		explained := kubectl("", "explain", "clusterscores."+field)
 		assert.Contains(t, strings.Join(strings.Fields(explained), " "), want, field)
 	}
 }

@@ -21,7 +21,8 @@ var shared testenv.Fleet
 
 func TestMain(m *testing.M) {
 	shared.Main(m, testenv.FleetConfig{
-		Members: 1, Server: &testenv.ServerConfig{}, Manager: &testenv.ControllerManagerConfig{Args: []string{"--v=4", "--score-period=" + period.String()}},
+		Members: 1, Server: &testenv.ServerConfig{},
+		Manager: &testenv.ControllerManagerConfig{Args: []string{"--v=4", "--score-period=" + period.String()}},
 	})
 }
 
