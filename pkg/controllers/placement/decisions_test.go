@@ -58,7 +58,8 @@ func TestDecisionKeys(t *testing.T) {
 	assert.Equal(t, "gpu", decision.Key("gpu"))
 	seen := sets.New[string]()
 	for _, name := range []string{
-		strings.Repeat("p", 253), strings.Repeat("p", 252) + "q", strings.Repeat("p.", 126) + "q", strings.Repeat("p", 51) + "-." + strings.Repeat("p", 200),
+		strings.Repeat("p", 253), strings.Repeat("p", 252) + "q", strings.Repeat("p.", 126) + "q",
+		strings.Repeat("p", 51) + "-." + strings.Repeat("p", 200),
 		strings.Repeat("p-", 40) + "p", strings.Repeat("p-", 40) + "q",
 	} {
 		key := decision.Key(name)

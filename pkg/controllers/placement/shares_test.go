@@ -64,7 +64,8 @@ func TestShares_ManyNamespaces(t *testing.T) {
 	for _, namespace := range []string{"a", "b"} {
 		assert.Zero(t, s.enter(cache.NewObjectName(namespace, "1"), now))
 	}
-	assert.Equal(t, maxEvaluation, s.enter(cache.NewObjectName("c", "1"), now), "half of the workers are left to placements without expressions")
+	assert.Equal(t, maxEvaluation, s.enter(cache.NewObjectName("c", "1"), now),
+		"half of the workers are left to placements without expressions")
 	s.leave("a", now, now)
 	assert.Zero(t, s.enter(cache.NewObjectName("c", "1"), now))
 	assert.Zero(t, newShares(1).enter(cache.NewObjectName("a", "1"), now), "a single worker does both")

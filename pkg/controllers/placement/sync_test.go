@@ -298,7 +298,8 @@ func TestController_ReviewFails(t *testing.T) {
 	f.namespace(fleet, "production")
 	f.profile("a", func(profile *inventoryv1alpha1.ClusterProfile) { profile.Namespace = fleet })
 	placement := &v1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "all"}}
-	placement.Spec.ClusterSets, placement.Spec.Author = []string{"production"}, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "author"}}
+	placement.Spec.ClusterSets = []string{"production"}
+	placement.Spec.Author = &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "author"}}
 	name := cache.NewObjectName(team, "all")
 	reconcile := func() error {
 		defer f.see()
@@ -331,9 +332,10 @@ func TestController_Explained(t *testing.T) {
 		change func(*inventoryv1alpha1.ClusterProfile)
 		want   []string
 	}{
-		"its own namespace":                     {nil, nil, []string{"team/a"}},
-		"those of sets that it may list":        {[]string{"all"}, nil, []string{"open/b"}},
-		"none that is being deleted":            {nil, func(p *inventoryv1alpha1.ClusterProfile) { p.DeletionTimestamp = ptr.To(metav1.Now()) }, nil},
+		"its own namespace":              {nil, nil, []string{"team/a"}},
+		"those of sets that it may list": {[]string{"all"}, nil, []string{"open/b"}},
+		"none that is being deleted": {nil,
+			func(p *inventoryv1alpha1.ClusterProfile) { p.DeletionTimestamp = ptr.To(metav1.Now()) }, nil},
 		"none whose taints can't be read": {nil, func(p *inventoryv1alpha1.ClusterProfile) {
 			p.Annotations = map[string]string{v1alpha1.AnnotationTaints: "{"}
 		}, nil},

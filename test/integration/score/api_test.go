@@ -107,7 +107,8 @@ func TestScore_Invalid(t *testing.T) {
 		fields []string
 	}{
 		"a create without a profile, and with a name that is none": {emptyErr, []string{"spec.clusterProfileName", "spec.resourceName"}},
-		"another profile":       {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ClusterProfileName = "whale" }), []string{"spec.clusterProfileName"}},
+		"another profile": {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ClusterProfileName = "whale" }),
+			[]string{"spec.clusterProfileName"}},
 		"another resource name": {spec(func(s *v1alpha1.ClusterScoreSpec) { s.ResourceName = "usage" }), []string{"spec.resourceName"}},
 		"a score beyond the bounds": {status(func(s *v1alpha1.ClusterScoreStatus) {
 			s.Scores = []v1alpha1.ClusterScoreItem{{Name: "cpu", Value: ptr.To(int32(101))}}
