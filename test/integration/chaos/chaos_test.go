@@ -7,7 +7,6 @@ package chaos
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -21,10 +20,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -84,7 +86,7 @@ func TestChaos(t *testing.T) {
 // fleet is a hub with two members; both programs of clusterpass may be dead at any moment.
 type fleet struct {
 	hub      *versioned.Clientset
-	members  map[string]kubernetes.Interface
+	members  map[string]metadata.Interface
 	programs []program
 }
 
@@ -102,10 +104,10 @@ func start(t *testing.T) *fleet {
 	}
 	hub := clusters["hub"]
 	server := testenv.StartServer(t, hub, testenv.ServerConfig{})
-	f := &fleet{members: map[string]kubernetes.Interface{}}
+	f := &fleet{members: map[string]metadata.Interface{}}
 	for _, name := range []string{"bravelion", "smartfish"} {
 		require.NoError(t, testenv.Join(t.Context(), hub, clusters[name], "default", name))
-		f.members[name] = kubernetes.NewForConfigOrDie(clusters[name].RESTConfig())
+		f.members[name] = metadata.NewForConfigOrDie(clusters[name].RESTConfig())
 	}
 	config := hub.RESTConfig()
 	config.QPS = -1
@@ -243,29 +245,19 @@ func owned(grants []clusterpassv1alpha1.AuthTokenGrant, cluster string) ([]strin
 }
 
 // labelled returns the objects of clusterpass on a member.
-func labelled(ctx context.Context, member kubernetes.Interface) ([]string, error) {
+func labelled(ctx context.Context, member metadata.Interface) ([]string, error) {
 	options := metav1.ListOptions{LabelSelector: grant.LabelManagedBy + "=" + grant.ManagedBy + "," + grant.LabelGrantUID}
-	rbac, core := member.RbacV1(), member.CoreV1()
-	lists := map[string]func() (any, error){
-		"ServiceAccount":     func() (any, error) { return core.ServiceAccounts("").List(ctx, options) },
-		"Secret":             func() (any, error) { return core.Secrets("").List(ctx, options) },
-		"ClusterRoleBinding": func() (any, error) { return rbac.ClusterRoleBindings().List(ctx, options) },
-		"ClusterRole":        func() (any, error) { return rbac.ClusterRoles().List(ctx, options) },
-		"RoleBinding":        func() (any, error) { return rbac.RoleBindings("").List(ctx, options) },
-		"Role":               func() (any, error) { return rbac.Roles("").List(ctx, options) },
-	}
 	var all []string
-	for kind, list := range lists {
-		found, err := list()
+	for kind, resource := range map[string]schema.GroupVersionResource{
+		"ServiceAccount":     corev1.SchemeGroupVersion.WithResource("serviceaccounts"),
+		"Secret":             corev1.SchemeGroupVersion.WithResource("secrets"),
+		"ClusterRoleBinding": rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings"),
+		"ClusterRole":        rbacv1.SchemeGroupVersion.WithResource("clusterroles"),
+		"RoleBinding":        rbacv1.SchemeGroupVersion.WithResource("rolebindings"),
+		"Role":               rbacv1.SchemeGroupVersion.WithResource("roles"),
+	} {
+		objects, err := member.Resource(resource).List(ctx, options)
 		if err != nil {
-			return nil, err
-		}
-		encoded, err := json.Marshal(found)
-		if err != nil {
-			return nil, err
-		}
-		var objects metav1.PartialObjectMetadataList
-		if err := json.Unmarshal(encoded, &objects); err != nil {
 			return nil, err
 		}
 		for _, o := range objects.Items {

@@ -4,7 +4,6 @@
 package score
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -71,19 +70,21 @@ func addPod(t *testing.T, name, node string, phase corev1.PodPhase, change func(
 	testenv.UpdateStatus(t, pods, pod)
 }
 
-func usageScore(ctx context.Context, t *testing.T) (*v1alpha1.ClusterScore, error) {
+// awaitScore waits until check returns nil for the ClusterScore of the member.
+func awaitScore(t *testing.T, check func(score *v1alpha1.ClusterScore) error) {
 	t.Helper()
-	return hub(t, admin).ClusterpassV1alpha1().ClusterScores("default").Get(ctx, "bravelion-usage", metav1.GetOptions{})
+	testenv.Await(t, hub(t, admin).ClusterpassV1alpha1().ClusterScores("default"), "bravelion-usage", check)
+}
+
+func getScore(t *testing.T) *v1alpha1.ClusterScore {
+	t.Helper()
+	return testenv.Get(t, hub(t, admin).ClusterpassV1alpha1().ClusterScores("default"), "bravelion-usage")
 }
 
 // expectValues waits until the ClusterScore of the member is valid and has these values.
 func expectValues(t *testing.T, want map[string]string) {
 	t.Helper()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		score, err := usageScore(ctx, t)
-		if err != nil {
-			return err
-		}
+	awaitScore(t, func(score *v1alpha1.ClusterScore) error {
 		if until := score.Status.ValidUntil; until == nil || time.Now().After(until.Time) {
 			return fmt.Errorf("valid until %v", until)
 		}
@@ -123,7 +124,7 @@ func TestUsage(t *testing.T) {
 	})
 
 	t.Run("has a score for every value", func(t *testing.T) {
-		score := testenv.Must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
+		score := getScore(t)
 		assert.Len(t, score.Status.Scores, len(score.Status.Values))
 		for _, item := range score.Status.Scores {
 			if item.Name == typed {
@@ -134,12 +135,8 @@ func TestUsage(t *testing.T) {
 	})
 
 	t.Run("is not written more often than it has to be", func(t *testing.T) {
-		before := testenv.Must[*v1alpha1.ClusterScore](t)(usageScore(t.Context(), t))
-		testenv.Eventually(t, func(ctx context.Context) error {
-			after, err := usageScore(ctx, t)
-			if err != nil {
-				return err
-			}
+		before := getScore(t)
+		awaitScore(t, func(after *v1alpha1.ClusterScore) error {
 			if after.ResourceVersion == before.ResourceVersion {
 				return errors.New("not renewed")
 			}
@@ -156,11 +153,7 @@ func TestUsage_Forbidden(t *testing.T) {
 	bindings := shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings()
 	binding := testenv.Get(t, bindings, "clusterpass:usage")
 	require.NoError(t, bindings.Delete(t.Context(), binding.Name, metav1.DeleteOptions{}))
-	testenv.Eventually(t, func(ctx context.Context) error {
-		score, err := usageScore(ctx, t)
-		if err != nil {
-			return err
-		}
+	awaitScore(t, func(score *v1alpha1.ClusterScore) error {
 		condition := meta.FindStatusCondition(score.Status.Conditions, v1alpha1.ScoreCollected)
 		if condition == nil || condition.Reason != v1alpha1.ScoreReasonForbidden {
 			return fmt.Errorf("condition %v", condition)
@@ -180,11 +173,7 @@ func TestUsage_MemberDown(t *testing.T) {
 	addNode(t, "lost", false)
 	expectValues(t, map[string]string{"memory:largest-node": "8Gi"})
 	shared.Bravelion.Stop()
-	testenv.Eventually(t, func(ctx context.Context) error {
-		score, err := usageScore(ctx, t)
-		if err != nil {
-			return err
-		}
+	awaitScore(t, func(score *v1alpha1.ClusterScore) error {
 		if score.Status.ValidUntil.After(time.Now()) {
 			return fmt.Errorf("still valid until %s", score.Status.ValidUntil)
 		}
