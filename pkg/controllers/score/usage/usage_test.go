@@ -74,7 +74,7 @@ func TestValues(t *testing.T) {
 	fourCores, teslaT4 := nodes{newNode("a", "cpu", "4")}, labelled("nvidia.com/gpu.product", "Tesla-T4")
 	sidecar := container("cpu", "2")
 	sidecar.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
-	first := func(containers ...corev1.Container) func(*corev1.Pod) {
+	withInit := func(containers ...corev1.Container) func(*corev1.Pod) {
 		return func(p *corev1.Pod) { p.Spec.InitContainers = containers }
 	}
 	selecting := func(device string) func(*corev1.Pod) {
@@ -105,17 +105,17 @@ func TestValues(t *testing.T) {
 		},
 		"an init container that is larger than the containers counts in their place": {
 			nodes: nodes{newNode("a", "cpu", "10", "memory", "10Gi")},
-			pods:  pods{podWith(newPod("a", "cpu", "1", "memory", "4Gi"), first(container("cpu", "3"), container("cpu", "2", "memory", "1Gi")))},
+			pods:  pods{podWith(newPod("a", "cpu", "1", "memory", "4Gi"), withInit(container("cpu", "3"), container("cpu", "2", "memory", "1Gi")))},
 			want:  values{"cpu": "7", "memory": "6Gi"},
 		},
 		"init containers of one pod say nothing about those of another": {
 			nodes: nodes{newNode("a", "cpu", "10")},
-			pods:  pods{newPod("a", "cpu", "5"), podWith(newPod("a", "cpu", "1"), first(container("cpu", "3")))},
+			pods:  pods{newPod("a", "cpu", "5"), podWith(newPod("a", "cpu", "1"), withInit(container("cpu", "3")))},
 			want:  values{"cpu": "2"},
 		},
 		"a sidecar runs beside the containers, and beside the init containers after it": {
 			nodes: nodes{newNode("a", "cpu", "10")},
-			pods:  pods{podWith(newPod("a", "cpu", "1"), first(sidecar, container("cpu", "3")))},
+			pods:  pods{podWith(newPod("a", "cpu", "1"), withInit(sidecar, container("cpu", "3")))},
 			want:  values{"cpu": "5"},
 		},
 		"overhead counts on top": {
@@ -177,9 +177,12 @@ func TestValues(t *testing.T) {
 				gpu + "@nvidia-h100": "8",
 			},
 		},
-		"of several labels the first that is configured counts": {nodes: nodes{nodeWith(newNode("a", gpu, "4"), func(n *corev1.Node) {
-			n.Labels = map[string]string{"accelerator": "gpu", "nvidia.com/gpu.product": "Tesla-T4"}
-		})}, want: values{gpu + "@Tesla-T4": "4"}, absent: []string{gpu + "@gpu"}},
+		"of several labels the first that is configured counts": {
+			nodes: nodes{nodeWith(newNode("a", gpu, "4"), func(n *corev1.Node) {
+				n.Labels = map[string]string{"accelerator": "gpu", "nvidia.com/gpu.product": "Tesla-T4"}
+			})},
+			want: values{gpu + "@Tesla-T4": "4"}, absent: []string{gpu + "@gpu"},
+		},
 		"a label about one device says nothing about another": {
 			nodes: nodes{nodeWith(newNode("a", gpu, "4", "rdma/hca", "1"), teslaT4)},
 			want:  values{"rdma/hca": "1"}, absent: []string{"rdma/hca@Tesla-T4", "cpu@Tesla-T4"},
