@@ -6,7 +6,6 @@ package placement
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -107,7 +106,7 @@ func predicates(selectors ...string) string {
 // expressions returns a selector.
 func expressions(texts ...string) string {
 	quoted, _ := json.Marshal(texts)
-	return fmt.Sprintf("celSelector: {celExpressions: %s}", quoted)
+	return "celSelector: {celExpressions: " + string(quoted) + "}"
 }
 
 func requirement(of string) string {
