@@ -20,7 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
-	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"clusterpass.dev/pkg/doctor"
 	"clusterpass.dev/pkg/hub"
@@ -33,13 +33,12 @@ const (
 )
 
 func TestDoctor_HealthyFleet(t *testing.T) {
-	o := options()
-	o.Mint = []types.NamespacedName{defaultBravelion}
-	found := diagnose(t, shared.Hub.RESTConfig(), o)
+	found := diagnose(t, shared.Hub.RESTConfig(), options(defaultBravelion))
 	t.Log("\n" + printed(t, found))
 	assert.NotEqual(t, doctor.Fail, doctor.Worst(found))
 	for _, check := range []string{
-		"clock", "apiservices", "certificates", "crds", "openapi", "names", "server-rbac", "controller-manager-rbac", "controller-manager", "access", "grants", "namespaces", "powers", "mint",
+		"clock", "apiservices", "certificates", "crds", "openapi", "names", "server-rbac", "controller-manager-rbac",
+		"controller-manager", "access", "grants", "namespaces", "powers", "mint",
 	} {
 		of := slices.DeleteFunc(slices.Clone(found), func(f doctor.Finding) bool { return f.Check != check })
 		assert.Equal(t, doctor.OK, doctor.Worst(of), "%s: %v", check, of)
@@ -54,10 +53,7 @@ func expectNoGrants(t *testing.T) {
 }
 
 func TestDoctor_MayNotLook(t *testing.T) {
-	nobody := shared.Hub.User(t, "nobody-in-particular")
-	o := options()
-	o.Mint = []types.NamespacedName{defaultBravelion}
-	for _, finding := range diagnose(t, nobody, o) {
+	for _, finding := range diagnose(t, shared.Hub.User(t, "nobody-in-particular"), options(defaultBravelion)) {
 		want := doctor.Skip
 		if finding.Check == "clock" || finding.Check == "openapi" || finding.Check == "names" {
 			want = doctor.OK
@@ -69,37 +65,25 @@ func TestDoctor_MayNotLook(t *testing.T) {
 func TestDoctor_MayNotMint(t *testing.T) {
 	// Revoking it would be allowed.
 	testenv.Bind(t, shared.Hub.Kube(t), "default", "editor", testenv.UserSubject("editor"), "edit")
-	editor := shared.Hub.User(t, "editor")
-	o := options()
-	o.Mint = []types.NamespacedName{defaultBravelion}
-	found := diagnose(t, editor, o)
-	assert.True(t, slices.ContainsFunc(found, expected{check: "mint", verdict: doctor.Skip, about: "default/bravelion", message: "authtokenrequests"}.is), printed(t, found))
+	found := diagnose(t, shared.Hub.User(t, "editor"), options(defaultBravelion))
+	refused := expected{check: "mint", verdict: doctor.Skip, about: "default/bravelion", message: "authtokenrequests"}
+	assert.True(t, slices.ContainsFunc(found, refused.is), printed(t, found))
 	assert.NotEqual(t, doctor.Fail, doctor.Worst(found), printed(t, found))
 	expectNoGrants(t)
 }
 
 func TestDoctor_APIServiceGone(t *testing.T) {
-	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	require.NoError(t, client.ApiregistrationV1().APIServices().Delete(t.Context(), apiService, metav1.DeleteOptions{}))
-	expect(t, options(), expected{
-		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "it is missing", mend: "kubectl apply -k artifacts/deploy/overlays/",
-	})
+	require.NoError(t, apiServices(t).Delete(t.Context(), apiService, metav1.DeleteOptions{}))
+	expect(t, options(), expected{"apiservices", doctor.Fail, apiService, "it is missing", "kubectl apply -k artifacts/deploy/overlays/"})
 
 	require.NoError(t, shared.Server.Register(t.Context()))
 	expectNothing(t)
 }
 
 func TestDoctor_APIServiceWithoutCA(t *testing.T) {
-	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	testenv.Patch(t, client.ApiregistrationV1().APIServices(), apiService, `{"spec":{"caBundle":null}}`)
-	expect(t, options(), expected{
-		check: "certificates", verdict: doctor.Fail, about: apiService, message: "it has no caBundle", mend: "kubectl apply -k artifacts/deploy/overlays/",
-	})
-	expect(t, options(), expected{
-		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "trust the server's CA",
-	})
+	testenv.Patch(t, apiServices(t), apiService, `{"spec":{"caBundle":null}}`)
+	expect(t, options(), expected{"certificates", doctor.Fail, apiService, "it has no caBundle", "kubectl apply -k artifacts/deploy/overlays/"})
+	expect(t, options(), expected{"apiservices", doctor.Fail, apiService, "FailedDiscoveryCheck", "trust the server's CA"})
 
 	require.NoError(t, shared.Server.Register(t.Context()))
 	expectNothing(t)
@@ -107,20 +91,15 @@ func TestDoctor_APIServiceWithoutCA(t *testing.T) {
 
 func TestDoctor_ServerDown(t *testing.T) {
 	require.NoError(t, shared.Server.Kill())
-	expect(t, options(), expected{
-		check: "apiservices", verdict: doctor.Fail, about: apiService, message: "FailedDiscoveryCheck", mend: "kubectl describe apiservice " + apiService,
-	})
-	expect(t, options(), expected{check: "grants", verdict: doctor.Fail, message: "the hub does not answer", mend: "apiservices"})
+	expect(t, options(), expected{"apiservices", doctor.Fail, apiService, "FailedDiscoveryCheck", "kubectl describe apiservice " + apiService})
+	expect(t, options(), expected{"grants", doctor.Fail, "", "the hub does not answer", "apiservices"})
 	expect(t, options(), expected{check: "openapi", verdict: doctor.OK})
 	t.Run("so that namespaces hang", func(t *testing.T) {
 		namespaces := shared.Hub.Kube(t).CoreV1().Namespaces()
 		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}})
 		require.NoError(t, namespaces.Delete(t.Context(), "hangs", metav1.DeleteOptions{}))
-		expect(t, options(), expected{
-			check: "namespaces", verdict: doctor.Fail, about: "Namespace hangs", message: "NamespaceDeletionDiscoveryFailure: ", mend: "kubectl delete apiservice " + apiService,
-		})
-		clients, err := doctor.NewClients(shared.Hub.RESTConfig())
-		require.NoError(t, err)
+		expect(t, options(), expected{"namespaces", doctor.Fail, "Namespace hangs", "NamespaceDeletionDiscoveryFailure: ", "kubectl delete apiservice " + apiService})
+		clients := testenv.Must[*doctor.Clients](t)(doctor.NewClients(shared.Hub.RESTConfig()))
 		left := doctor.Uninstall(t.Context(), clients, nil)
 		require.True(t, slices.ContainsFunc(left, func(f doctor.Finding) bool {
 			return f.Check == "namespaces" && strings.Contains(f.Message, "Namespace hangs (being deleted since ")
@@ -137,10 +116,7 @@ func TestDoctor_ServerWithoutRights(t *testing.T) {
 	role := testenv.Get(t, roles, "clusterpass-apiserver")
 	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "admissionregistration.k8s.io") })
 	testenv.Update(t, roles, role)
-	expect(t, options(), expected{
-		check: "server-rbac", verdict: doctor.Fail, about: doctor.DefaultServerUser,
-		message: "it lacks list, watch on mutatingadmissionpolicies", mend: "kubectl apply -k artifacts/deploy/rbac",
-	})
+	expect(t, options(), expected{"server-rbac", doctor.Fail, doctor.DefaultServerUser, "it lacks list, watch on mutatingadmissionpolicies", "kubectl apply -k artifacts/deploy/rbac"})
 
 	require.NoError(t, shared.Server.ApplyRBAC(t.Context()))
 	expectNothing(t)
@@ -150,94 +126,69 @@ func TestDoctor_OtherUsers(t *testing.T) {
 	o := options()
 	o.ServerUser, o.ManagerUser = "clusterpass-of-ours", "manager-of-ours"
 	for check, user := range map[string]string{"server-rbac": o.ServerUser, "controller-manager-rbac": o.ManagerUser} {
-		expect(t, o, expected{check: check, verdict: doctor.Fail, about: user, message: "get, list, watch on secrets", mend: "Bind the roles"})
+		expect(t, o, expected{check, doctor.Fail, user, "get, list, watch on secrets", "Bind the roles"})
 	}
 }
 
 func TestDoctor_ClashingCRDs(t *testing.T) {
-	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "apply", "--server-side", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
-	expect(t, options(), expected{
-		check: "crds", verdict: doctor.Fail, about: "serviceexports.multicluster.x-k8s.io",
-		message: "clusterpass is not ready beside it", mend: "kubectl delete crd serviceexports.multicluster.x-k8s.io",
-	})
+	clashing := filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml")
+	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "apply", "--server-side", "-f", clashing)
+	expect(t, options(), expected{"crds", doctor.Fail, "serviceexports.multicluster.x-k8s.io", "clusterpass is not ready beside it", "kubectl delete crd serviceexports.multicluster.x-k8s.io"})
 
-	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "delete", "-f", filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml"))
+	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "delete", "-f", clashing)
 	expectNothing(t)
 }
 
 func TestDoctor_MissingCRD(t *testing.T) {
 	o := options()
 	o.Inventory = hub.InventoryExternal
-	expect(t, o, expected{
-		check: "crds", verdict: doctor.Fail, about: "clusterprofiles.multicluster.x-k8s.io", message: "it is missing", mend: "cluster-inventory-api",
-	})
+	expect(t, o, expected{"crds", doctor.Fail, "clusterprofiles.multicluster.x-k8s.io", "it is missing", "cluster-inventory-api"})
 }
 
 func TestDoctor_SecretWithoutAnnotation(t *testing.T) {
 	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Annotations, "clusterpass.dev/cluster-profile") })
-	expect(t, options(), expected{
-		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "it has no annotation",
-		mend: "kubectl -n clusterpass-system annotate secret " + memberSecret + " clusterpass.dev/cluster-profile=default/bravelion",
-	})
+	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "it has no annotation", "kubectl -n clusterpass-system annotate secret " + memberSecret + " clusterpass.dev/cluster-profile=default/bravelion"})
 }
 
 func TestDoctor_SecretWithoutLabel(t *testing.T) {
 	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Labels, "clusterpass.dev/member-kubeconfig") })
-	expect(t, options(), expected{
-		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "there is no Secret",
-		mend: "kubectl -n clusterpass-system label secret " + memberSecret + " clusterpass.dev/member-kubeconfig=true",
-	})
+	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "there is no Secret", "kubectl -n clusterpass-system label secret " + memberSecret + " clusterpass.dev/member-kubeconfig=true"})
 }
 
 func TestDoctor_ExpiredCredential(t *testing.T) {
 	token := expiredToken(time.Now().Add(-time.Hour))
 	changeSecret(t, func(secret *corev1.Secret) {
-		config, err := clientcmd.Load(secret.Data["kubeconfig"])
-		require.NoError(t, err)
+		config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.Load(secret.Data["kubeconfig"]))
 		for _, user := range config.AuthInfos {
 			user.Token = token
 		}
-		secret.Data["kubeconfig"], err = clientcmd.Write(*config)
-		require.NoError(t, err)
+		secret.Data["kubeconfig"] = testenv.Must[[]byte](t)(clientcmd.Write(*config))
 	})
-	expect(t, options(), expected{
-		check: "access", verdict: doctor.Fail, about: "default/bravelion", message: "has expired at",
-		mend: "kubectl -n clusterpass-system create secret generic " + memberSecret,
-	})
-	o := options()
-	o.Mint = []types.NamespacedName{defaultBravelion}
-	expect(t, o, expected{check: "mint", verdict: doctor.Fail, about: "default/bravelion", message: "it does not accept clusterpass's own credential", mend: "docs/troubleshooting.md"})
+	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "has expired at", "kubectl -n clusterpass-system create secret generic " + memberSecret})
+	refused := "it does not accept clusterpass's own credential"
+	expect(t, options(defaultBravelion), expected{"mint", doctor.Fail, "default/bravelion", refused, "docs/troubleshooting.md"})
 	expectNoGrants(t)
 }
 
 func TestDoctor_ManagerStopped(t *testing.T) {
 	shared.Manager.Stop()
-	expect(t, options(), expected{
-		check: "controller-manager", verdict: doctor.Fail, about: "clusterpass-system/clusterpass-controller-manager",
-		message: "it has no holder", mend: "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager",
-	})
+	expect(t, options(), expected{"controller-manager", doctor.Fail, "clusterpass-system/clusterpass-controller-manager", "it has no holder", "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager"})
 
 	require.NoError(t, shared.Manager.Start(t.Context()))
 	expectNothing(t)
 }
 
 func TestDoctor_Powers(t *testing.T) {
-	bindings := shared.Hub.Kube(t).RbacV1().ClusterRoleBindings()
+	client := shared.Hub.Kube(t)
 	for name, subject := range map[string]rbacv1.Subject{
 		"eve-has-all":      {Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"},
 		"everybody-has-it": {Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"},
 	} {
-		testenv.Create(t, bindings, &rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-			Subjects:   []rbacv1.Subject{subject},
-		})
+		testenv.Bind(t, client, "", name, subject, "cluster-admin")
 		verdict := map[string]doctor.Verdict{"eve": doctor.Warn, "system:authenticated": doctor.Fail}[subject.Name]
-		expect(t, options(), expected{
-			check: "powers", verdict: verdict, about: fmt.Sprintf("%s %s -> ClusterRole cluster-admin -> ClusterRoleBinding %s", subject.Kind, subject.Name, name),
-			message: `every verb ("*") on all ClusterProfiles`, mend: "kubectl delete clusterrolebinding " + name,
-		})
-		require.NoError(t, bindings.Delete(t.Context(), name, metav1.DeleteOptions{}))
+		about := fmt.Sprintf("%s %s -> ClusterRole cluster-admin -> ClusterRoleBinding %s", subject.Kind, subject.Name, name)
+		expect(t, options(), expected{"powers", verdict, about, `every verb ("*") on all ClusterProfiles`, "kubectl delete clusterrolebinding " + name})
+		require.NoError(t, client.RbacV1().ClusterRoleBindings().Delete(t.Context(), name, metav1.DeleteOptions{}))
 	}
 	expectNothing(t)
 }
@@ -266,5 +217,6 @@ func changeSecret(t *testing.T, change func(*corev1.Secret)) {
 // expiredToken returns what looks like a token of a ServiceAccount.
 func expiredToken(at time.Time) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode(fmt.Appendf(nil, `{"exp":%d,"iat":%d}`, at.Unix(), at.Add(-time.Hour).Unix())) + "." + encode([]byte("signature"))
+	claims := fmt.Appendf(nil, `{"exp":%d,"iat":%d}`, at.Unix(), at.Add(-time.Hour).Unix())
+	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode(claims) + "." + encode([]byte("signature"))
 }

@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 	shared.Main(m, testenv.FleetConfig{Members: 1, Server: &testenv.ServerConfig{}, Manager: &testenv.ControllerManagerConfig{}})
 }
 
-// options are those of an installation as testenv makes it.
-func options() doctor.Options {
+// options are those of an installation as testenv makes it. Tokens of mint are asked for.
+func options(mint ...types.NamespacedName) doctor.Options {
 	return doctor.Options{
 		ServerUser: doctor.DefaultServerUser, ManagerUser: doctor.DefaultManagerUser,
-		Namespace: "default", Access: member.DefaultConfig(), MintNamespace: "default",
+		Namespace: "default", Access: member.DefaultConfig(), MintNamespace: "default", Mint: mint,
 	}
 }
 
@@ -42,9 +42,7 @@ var defaultBravelion = types.NamespacedName{Namespace: "default", Name: "braveli
 // diagnose runs all checks with the rights of config's user. Whatever is found, no token is told.
 func diagnose(t *testing.T, config *rest.Config, options doctor.Options) []doctor.Finding {
 	t.Helper()
-	clients, err := doctor.NewClients(config)
-	require.NoError(t, err)
-	found := doctor.Run(t.Context(), clients, options)
+	found := doctor.Run(t.Context(), testenv.Must[*doctor.Clients](t)(doctor.NewClients(config)), options)
 	require.NotContains(t, printed(t, found), "eyJ", "it shows a token")
 	return found
 }

@@ -13,8 +13,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 	"k8s.io/utils/ptr"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -38,18 +38,16 @@ const (
 // installOtherProducts has the hub serve the kinds of others until the test ends.
 func installOtherProducts(t *testing.T) {
 	t.Helper()
-	client, err := apiextensions.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
+	client := testenv.Must[apiextensions.Interface](t)(apiextensions.NewForConfig(shared.Hub.RESTConfig()))
+	crds := client.ApiextensionsV1().CustomResourceDefinitions()
 	for _, names := range otherProducts {
 		group := openClusterManagement
 		if names.Kind == "ClusterProfile" {
 			group = otherFleet
 		}
 		name := names.Plural + "." + group
-		testenv.Create(t, client.ApiextensionsV1().CustomResourceDefinitions(), &apiextensionsv1.CustomResourceDefinition{
-			ObjectMeta: metav1.ObjectMeta{
-				Name: name, Annotations: map[string]string{apiextensionsv1.KubeAPIApprovedAnnotation: "unapproved, a test"},
-			},
+		testenv.Create(t, crds, &apiextensionsv1.CustomResourceDefinition{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{apiextensionsv1.KubeAPIApprovedAnnotation: "unapproved, a test"}},
 			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
 				Group: group, Names: names, Scope: apiextensionsv1.NamespaceScoped,
 				Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
@@ -60,10 +58,8 @@ func installOtherProducts(t *testing.T) {
 				}},
 			},
 		})
-		t.Cleanup(func() {
-			// Not t.Context(), which has ended by now.
-			assert.NoError(t, client.ApiextensionsV1().CustomResourceDefinitions().Delete(context.Background(), name, metav1.DeleteOptions{}))
-		})
+		// Not t.Context(), which has ended by then.
+		t.Cleanup(func() { assert.NoError(t, crds.Delete(context.Background(), name, metav1.DeleteOptions{})) })
 	}
 }
 
@@ -73,17 +69,19 @@ func shown(t *testing.T, name string) string {
 	return strings.TrimSpace(testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "get", name, "--namespace=default", "--output=name"))
 }
 
+// apiServices returns a client for those of the hub.
+func apiServices(t *testing.T) apiregistrationclient.APIServiceInterface {
+	t.Helper()
+	return testenv.Must[aggregator.Interface](t)(aggregator.NewForConfig(shared.Hub.RESTConfig())).ApiregistrationV1().APIServices()
+}
+
 func setPriority(t *testing.T, service, priority string) {
 	t.Helper()
-	client, err := aggregator.NewForConfig(shared.Hub.RESTConfig())
-	require.NoError(t, err)
-	_, err = client.ApiregistrationV1().APIServices().Patch(t.Context(), service, types.MergePatchType,
-		[]byte(`{"spec":{"groupPriorityMinimum":`+priority+`}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	testenv.Patch(t, apiServices(t), service, `{"spec":{"groupPriorityMinimum":`+priority+`}}`)
 }
 
 func TestDoctor_OtherProductsKinds(t *testing.T) {
-	expect(t, options(), expected{check: "names", verdict: doctor.OK, message: "no other group of the hub has a name of clusterpass's resources"})
+	expect(t, options(), expected{"names", doctor.OK, "", "no other group of the hub has a name of clusterpass's resources", ""})
 	placements := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().Placements("default")
 	testenv.Create(t, placements, &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}})
 	t.Cleanup(func() { assert.NoError(t, placements.Delete(context.Background(), "mine", metav1.DeleteOptions{})) })
@@ -95,8 +93,8 @@ func TestDoctor_OtherProductsKinds(t *testing.T) {
 			"placements": openClusterManagement, "placement": openClusterManagement,
 			"placementdecisions": openClusterManagement, "placementdecision": openClusterManagement,
 		} {
-			expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get " + name, message: "it shows clusterpass's", mend: ""})
-			expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get " + name, message: "." + others})
+			expect(t, options(), expected{"names", doctor.OK, "kubectl get " + name, "it shows clusterpass's", ""})
+			expect(t, options(), expected{"names", doctor.OK, "kubectl get " + name, "." + others, ""})
 		}
 		for _, name := range []string{"clusterprofiles", "clusterprofile", "cp"} {
 			assert.Equal(t, "clusterprofile.multicluster.x-k8s.io/bravelion", shown(t, name), name)
@@ -109,19 +107,13 @@ func TestDoctor_OtherProductsKinds(t *testing.T) {
 	t.Run("where another product's come first, doctor says so, and full names work", func(t *testing.T) {
 		setPriority(t, "v1alpha1.multicluster.x-k8s.io", "1000")
 		setPriority(t, "v1alpha1.clusterpass.dev", "900")
-		expect(t, options(), expected{
-			check: "names", verdict: doctor.Warn, about: "kubectl get cp",
-			message: "it shows clusterprofiles." + otherFleet + ", which is not clusterpass's", mend: "kubectl get clusterprofiles.multicluster.x-k8s.io",
-		})
-		expect(t, options(), expected{
-			check: "names", verdict: doctor.Warn, about: "kubectl get placements",
-			message: "it shows placements." + openClusterManagement, mend: "kubectl get placements.clusterpass.dev",
-		})
+		expect(t, options(), expected{"names", doctor.Warn, "kubectl get cp", "it shows clusterprofiles." + otherFleet + ", which is not clusterpass's", "kubectl get clusterprofiles.multicluster.x-k8s.io"})
+		expect(t, options(), expected{"names", doctor.Warn, "kubectl get placements", "it shows placements." + openClusterManagement, "kubectl get placements.clusterpass.dev"})
 		assert.NotContains(t, shown(t, "clusterprofiles"), "bravelion")
 		assert.Equal(t, "clusterprofile.multicluster.x-k8s.io/bravelion", shown(t, "clusterprofiles.multicluster.x-k8s.io"))
 		assert.Equal(t, "placement.clusterpass.dev/mine", shown(t, "placements.clusterpass.dev"))
 
 		require.NoError(t, shared.Server.Register(t.Context()))
-		expect(t, options(), expected{check: "names", verdict: doctor.OK, about: "kubectl get cp", message: "it shows clusterpass's"})
+		expect(t, options(), expected{"names", doctor.OK, "kubectl get cp", "it shows clusterpass's", ""})
 	})
 }
