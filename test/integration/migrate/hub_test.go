@@ -41,22 +41,17 @@ type clients struct {
 	inventory   inventory.Interface
 }
 
-func newClients(t *testing.T) clients {
-	t.Helper()
-	return clients{
-		kube:        hub.Kube(t),
-		crds:        testenv.Must[apiextensions.Interface](t)(apiextensions.NewForConfig(hub.RESTConfig())),
-		apiServices: testenv.Must[aggregator.Interface](t)(aggregator.NewForConfig(hub.RESTConfig())),
-		inventory:   hub.Inventory(t),
-	}
-}
-
 // newHub prepares the shared hub for a test: upstream's CustomResourceDefinitions, and a
 // clusterpass-apiserver of its own that is to take their place. It returns the clients and the port
 // of its Service.
 func newHub(t *testing.T) (c clients, port int32) {
 	t.Helper()
-	c = newClients(t)
+	c = clients{
+		kube:        hub.Kube(t),
+		crds:        testenv.Must[apiextensions.Interface](t)(apiextensions.NewForConfig(hub.RESTConfig())),
+		apiServices: testenv.Must[aggregator.Interface](t)(aggregator.NewForConfig(hub.RESTConfig())),
+		inventory:   hub.Inventory(t),
+	}
 	t.Cleanup(func() { c.clean(context.WithoutCancel(t.Context()), t) })
 	c.createCRDs(t)
 	return c, c.startServer(t)
@@ -65,9 +60,7 @@ func newHub(t *testing.T) (c clients, port int32) {
 // createCRDs creates upstream's CustomResourceDefinitions.
 func (c clients) createCRDs(t *testing.T) {
 	t.Helper()
-	definitions, err := crd.Load(t.Context())
-	require.NoError(t, err)
-	for _, definition := range definitions {
+	for _, definition := range testenv.Must[[]*apiextensionsv1.CustomResourceDefinition](t)(crd.Load(t.Context())) {
 		c.createCRD(t, definition)
 	}
 }
@@ -76,19 +69,18 @@ func (c clients) createCRDs(t *testing.T) {
 // registered.
 func (c clients) startServer(t *testing.T) (port int32) {
 	t.Helper()
-	ports, err := testenv.FreePorts(1)
-	require.NoError(t, err)
+	free := testenv.Must[[]int](t)(testenv.FreePorts(1))[0]
 	testenv.StartServer(t, hub, testenv.ServerConfig{
-		Port: ports[0], ReadyPath: "/livez", GroupVersions: []schema.GroupVersion{{Group: "clusterpass.dev", Version: "v1alpha1"}},
+		Port: free, ReadyPath: "/livez", GroupVersions: []schema.GroupVersion{{Group: "clusterpass.dev", Version: "v1alpha1"}},
 	})
-	return int32(ports[0])
+	return int32(free)
 }
 
 // createCRD creates a CustomResourceDefinition and waits until its objects can be listed.
 func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResourceDefinition) {
 	t.Helper()
 	testenv.Create(t, c.crds.ApiextensionsV1().CustomResourceDefinitions(), definition)
-	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		return c.kube.Discovery().RESTClient().Get().
 			AbsPath("/apis", definition.Spec.Group, definition.Spec.Versions[0].Name, definition.Spec.Names.Plural).Do(ctx).Error()
 	})
@@ -153,8 +145,6 @@ func (c clients) apiService(t *testing.T) *apiregistrationv1.APIService {
 // namespace creates one that no other test uses.
 func (c clients) namespace(t *testing.T) string {
 	t.Helper()
-	namespace, err := c.kube.CoreV1().Namespaces().Create(t.Context(),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "fleet-"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return namespace.Name
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "fleet-"}}
+	return testenv.Create(t, c.kube.CoreV1().Namespaces(), namespace).Name
 }

@@ -55,7 +55,7 @@ func TestMigrate_OverlayBefore(t *testing.T) {
 	c.fill(t, few)
 	before := c.list(t)
 	services := c.apiServices.ApiregistrationV1().APIServices()
-	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		ours, err := services.Get(ctx, ourAPI, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func TestMigrate_OverlayBefore(t *testing.T) {
 		_, err = services.Update(ctx, service, metav1.UpdateOptions{})
 		return err
 	})
-	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
+	testenv.Eventually(t, func(ctx context.Context) error {
 		service, err := services.Get(ctx, inventoryAPI, metav1.GetOptions{})
 		if err == nil && service.Spec.Service != nil {
 			err = errors.New("the hub has not undone it")
@@ -82,15 +82,12 @@ func TestMigrate_OverlayBefore(t *testing.T) {
 // requirePrivate makes sure that the folder and its files are for their owner alone.
 func requirePrivate(t *testing.T, dir string) {
 	t.Helper()
-	info, err := os.Stat(dir)
-	require.NoError(t, err)
+	info := testenv.Must[os.FileInfo](t)(os.Stat(dir))
 	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
+	entries := testenv.Must[[]os.DirEntry](t)(os.ReadDir(dir))
 	assert.Len(t, entries, 6, "two exports, two definitions, the manifest and the state")
 	for _, entry := range entries {
-		info, err := entry.Info()
-		require.NoError(t, err)
+		info := testenv.Must[os.FileInfo](t)(entry.Info())
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), entry.Name())
 	}
 }
@@ -137,7 +134,9 @@ func TestMigrate_Owners(t *testing.T) {
 	c, port := newHub(t)
 	parent := c.createProfile(t, "default", "parent", 1)
 	child := c.createProfile(t, "default", "child", 2)
-	child.OwnerReferences = []metav1.OwnerReference{{APIVersion: "multicluster.x-k8s.io/v1alpha1", Kind: "ClusterProfile", Name: parent.Name, UID: parent.UID}}
+	child.OwnerReferences = []metav1.OwnerReference{
+		{APIVersion: "multicluster.x-k8s.io/v1alpha1", Kind: "ClusterProfile", Name: parent.Name, UID: parent.UID},
+	}
 	testenv.Update(t, c.inventory.ApisV1alpha1().ClusterProfiles("default"), child)
 
 	a := newAttempt(t, port)

@@ -38,18 +38,14 @@ type objects struct {
 func (c clients) fill(t *testing.T, n int) string {
 	t.Helper()
 	namespaces := []string{c.namespace(t), c.namespace(t)}
-	var first *inventoryv1alpha1.ClusterProfile
+	var profiles []*inventoryv1alpha1.ClusterProfile
 	for i := range n {
-		profile := c.createProfile(t, namespaces[i%len(namespaces)], fmt.Sprintf("cluster-%02d", i), i)
-		if i == 0 {
-			first = profile
-		}
+		profiles = append(profiles, c.createProfile(t, namespaces[i%len(namespaces)], fmt.Sprintf("cluster-%02d", i), i))
 	}
-	owner, err := c.kube.CoreV1().ConfigMaps(namespaces[0]).Create(t.Context(),
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "scheduler"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	c.createDecision(t, namespaces[0], "by-profile", metav1.OwnerReference{APIVersion: inventoryv1alpha1.GroupVersion.String(), Kind: "ClusterProfile", Name: first.Name, UID: first.UID})
-	c.createDecision(t, namespaces[0], "by-scheduler", metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID})
+	scheduler := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "scheduler"}}
+	scheduler = testenv.Create(t, c.kube.CoreV1().ConfigMaps(namespaces[0]), scheduler)
+	c.createDecision(t, namespaces[0], "by-profile", inventoryv1alpha1.GroupVersion.String(), "ClusterProfile", profiles[0])
+	c.createDecision(t, namespaces[0], "by-scheduler", "v1", "ConfigMap", scheduler)
 	return namespaces[0]
 }
 
@@ -63,16 +59,14 @@ func (c clients) createProfile(t *testing.T, namespace, name string, i int) *inv
 			Annotations: map[string]string{"example.com/note": "äöü \"quoted\"\nsecond line", "example.com/index": strconv.Itoa(i)},
 		},
 		Spec: inventoryv1alpha1.ClusterProfileSpec{
-			DisplayName:    fmt.Sprintf("Cluster %d", i),
-			ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"},
+			DisplayName: fmt.Sprintf("Cluster %d", i), ClusterManager: inventoryv1alpha1.ClusterManager{Name: "somebody"},
 		},
 	})
 	if i%10 == 9 {
 		return profile // one that its manager has not got to yet
 	}
 	profile.Status = profileStatus(i)
-	profile = testenv.UpdateStatus(t, client, profile)
-	return profile
+	return testenv.UpdateStatus(t, client, profile)
 }
 
 func profileStatus(i int) inventoryv1alpha1.ClusterProfileStatus {
@@ -100,11 +94,15 @@ func profileStatus(i int) inventoryv1alpha1.ClusterProfileStatus {
 	}
 }
 
-func (c clients) createDecision(t *testing.T, namespace, name string, owner metav1.OwnerReference) {
+func (c clients) createDecision(t *testing.T, namespace, name, apiVersion, kind string, owner metav1.Object) {
 	t.Helper()
+	reference := metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: owner.GetName(), UID: owner.GetUID()}
+	cluster := inventoryv1alpha1.ClusterProfileReference{Name: "cluster-00"}
 	testenv.Create(t, c.inventory.ApisV1alpha1().PlacementDecisions(namespace), &inventoryv1alpha1.PlacementDecision{
-		ObjectMeta:    metav1.ObjectMeta{Name: name, Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: name}, OwnerReferences: []metav1.OwnerReference{owner}},
-		Decisions:     []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "cluster-00"}, Reason: "it has room"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{inventoryv1alpha1.DecisionKeyLabel: name}, OwnerReferences: []metav1.OwnerReference{reference},
+		},
+		Decisions:     []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: cluster, Reason: "it has room"}},
 		SchedulerName: "scheduler",
 	})
 }

@@ -5,7 +5,7 @@ package migrate
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,7 +20,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"clusterpass.dev/pkg/migrate"
 	"clusterpass.dev/test/testenv"
@@ -61,7 +60,7 @@ func TestMigrate_DryRun(t *testing.T) {
 	require.NoDirExists(t, a.options.Dir)
 	assert.Regexp(t, `^preflight +3 ClusterProfiles and 2 PlacementDecisions of hub \S+
 export +would write 3 ClusterProfiles and 2 PlacementDecisions to \S+
-remove +would delete CustomResourceDefinitions clusterprofiles.multicluster.x-k8s.io and placementdecisions.multicluster.x-k8s.io, and so all their objects
+remove +would delete CustomResourceDefinitions `+profilesCRD+` and `+decisionsCRD+`, and so all their objects
 register +would have APIService v1alpha1.multicluster.x-k8s.io lead to Service clusterpass-system/clusterpass-apiserver:\d+
 import +would create 3 ClusterProfiles and 2 PlacementDecisions where they are missing, with their status
 $`, a.out.String())
@@ -172,13 +171,7 @@ func deleteCRD(t *testing.T, c clients, name string) {
 	t.Helper()
 	crds := c.crds.ApiextensionsV1().CustomResourceDefinitions()
 	require.NoError(t, crds.Delete(t.Context(), name, metav1.DeleteOptions{}))
-	testenv.EventuallyIn(t.Context(), t, testenv.WaitTimeout, func(ctx context.Context) error {
-		_, err := crds.Get(ctx, name, metav1.GetOptions{})
-		if err == nil {
-			return fmt.Errorf("%s is still there", name)
-		}
-		return nil
-	})
+	testenv.AwaitGone(t, crds, name)
 }
 
 // createDeployment creates that of a server with arguments, until the test ends.
@@ -204,13 +197,8 @@ func (c clients) createDeployment(t *testing.T, args ...string) {
 // setFinalizers sets those of a ClusterProfile of namespace default.
 func (c clients) setFinalizers(t *testing.T, name string, finalizers ...string) {
 	t.Helper()
-	patch := `{"metadata":{"finalizers":null}}`
-	if len(finalizers) > 0 {
-		patch = fmt.Sprintf(`{"metadata":{"finalizers":[%q]}}`, strings.Join(finalizers, `","`))
-	}
-	_, err := c.inventory.ApisV1alpha1().ClusterProfiles("default").
-		Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	require.NoError(t, err)
+	list := testenv.Must[[]byte](t)(json.Marshal(finalizers)) // null, which removes them, where there are none
+	testenv.Patch(t, c.inventory.ApisV1alpha1().ClusterProfiles("default"), name, fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, list))
 }
 
 // Rights that are missing are listed.
@@ -250,7 +238,8 @@ func (c clients) grantTo(t *testing.T, user string, rules ...rbacv1.PolicyRule) 
 	testenv.Grant(t, c.kube, "", user, testenv.UserSubject(user), rules...)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		require.NoError(t, errors.Join(rbac.ClusterRoles().Delete(ctx, user, metav1.DeleteOptions{}), rbac.ClusterRoleBindings().Delete(ctx, user, metav1.DeleteOptions{})))
+		assert.NoError(t, rbac.ClusterRoles().Delete(ctx, user, metav1.DeleteOptions{}))
+		assert.NoError(t, rbac.ClusterRoleBindings().Delete(ctx, user, metav1.DeleteOptions{}))
 	})
 }
 
@@ -289,8 +278,7 @@ func TestMigrate_NotConfirmed(t *testing.T) {
 		next := a.again()
 		next.answer = &answering{answer: strings.NewReader("yes\n"), before: func() {
 			c.createProfile(t, namespace, "added", 1)
-			patch := `{"metadata":{"labels":{"tier":"changed"}}}`
-			testenv.Patch(t, profiles, "cluster-00", patch)
+			testenv.Patch(t, profiles, "cluster-00", `{"metadata":{"labels":{"tier":"changed"}}}`)
 			require.NoError(t, profiles.Delete(t.Context(), "cluster-02", metav1.DeleteOptions{}))
 		}}
 		requireWords(t, next.run(t), "/added is new", "/cluster-00 has changed", "/cluster-02 is gone", "This run has changed nothing on the hub")

@@ -47,9 +47,7 @@ func newAttempt(t *testing.T, port int32) *attempt {
 	return &attempt{
 		config: hub.RESTConfig(),
 		options: migrate.Options{
-			Dir:     filepath.Join(t.TempDir(), "migration"),
-			Yes:     true,
-			Timeout: testenv.WaitTimeout,
+			Dir: filepath.Join(t.TempDir(), "migration"), Yes: true, Timeout: testenv.WaitTimeout,
 			Service: migrate.ServiceReference{Namespace: testenv.SystemNamespace, Name: "clusterpass-apiserver", Port: port},
 		},
 	}
@@ -82,8 +80,7 @@ func (a *attempt) run(t *testing.T) error {
 	if a.endAt != nil {
 		a.config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &ending{next: next, at: a.endAt, end: cancel} })
 	}
-	clients, err := migrate.NewHub(a.config)
-	require.NoError(t, err)
+	clients := testenv.Must[*migrate.Hub](t)(migrate.NewHub(a.config))
 	if a.answer == nil {
 		a.answer = strings.NewReader("")
 	}
