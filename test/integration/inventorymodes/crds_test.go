@@ -15,8 +15,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	apiextensionsclient "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/typed/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,9 +31,7 @@ import (
 // installProfileCRDs creates upstream's CRDs of ClusterProfile and PlacementDecision, after change.
 func installProfileCRDs(t *testing.T, change ...func(*apiextensionsv1.CustomResourceDefinition)) {
 	t.Helper()
-	crds, err := crd.Load(t.Context())
-	require.NoError(t, err)
-	for _, c := range crds {
+	for _, c := range testenv.Must[[]*apiextensionsv1.CustomResourceDefinition](t)(crd.Load(t.Context())) {
 		for _, change := range change {
 			change(c)
 		}
@@ -65,16 +65,14 @@ func installServiceCRDs(t *testing.T, alpha bool) {
 // createCRD creates a CRD, waits until the hub has established it, and removes it after the test.
 func createCRD(t *testing.T, c *apiextensionsv1.CustomResourceDefinition) {
 	t.Helper()
-	crds := crdClient(t).ApiextensionsV1().CustomResourceDefinitions()
+	crds := crdClient(t)
 	testenv.Create(t, crds, c)
 	t.Cleanup(func() { removeCRD(context.WithoutCancel(t.Context()), t, c.Name) })
 	testenv.Await(t, crds, c.Name, func(got *apiextensionsv1.CustomResourceDefinition) error {
-		for _, condition := range got.Status.Conditions {
-			if condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue {
-				return nil
-			}
+		if !apihelpers.IsCRDConditionTrue(got, apiextensionsv1.Established) {
+			return fmt.Errorf("CRD %s is not established", c.Name)
 		}
-		return fmt.Errorf("CRD %s is not established", c.Name)
+		return nil
 	})
 }
 
@@ -84,7 +82,7 @@ const removalNudge = 5 * time.Second
 // removeCRD deletes a CRD with all its objects and waits until it is gone.
 func removeCRD(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	crds := crdClient(t).ApiextensionsV1().CustomResourceDefinitions()
+	crds := crdClient(t)
 	if err := crds.Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 		assert.NoError(t, err)
 	}
@@ -104,16 +102,14 @@ func removeCRD(ctx context.Context, t *testing.T, name string) {
 func serveAlpha(t *testing.T, name string, served bool) {
 	t.Helper()
 	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/versions/0/served","value":%t}]`, served)
-	_, err := crdClient(t).ApiextensionsV1().CustomResourceDefinitions().
-		Patch(t.Context(), name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := crdClient(t).Patch(t.Context(), name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 	require.NoError(t, err)
 }
 
-func crdClient(t *testing.T) apiextensions.Interface {
+func crdClient(t *testing.T) apiextensionsclient.CustomResourceDefinitionInterface {
 	t.Helper()
-	client, err := apiextensions.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	return client
+	client := testenv.Must[apiextensions.Interface](t)(apiextensions.NewForConfig(hub.RESTConfig()))
+	return client.ApiextensionsV1().CustomResourceDefinitions()
 }
 
 // crdNames returns the names of the CRDs of resources.

@@ -94,8 +94,7 @@ func expectDescribed(t *testing.T, gv schema.GroupVersion, resources ...string) 
 		return errors.Join(all...)
 	})
 	for _, resource := range want {
-		out, err := testenv.Kubectl(t.Context(), hub.Kubeconfig(), "", "explain", "--api-version="+gv.String(), resource)
-		require.NoError(t, err)
+		out := testenv.MustKubectl(t, hub.Kubeconfig(), "", "explain", "--api-version="+gv.String(), resource)
 		require.Contains(t, out, "DESCRIPTION:", "explain of %s", resource)
 		require.NotContains(t, out, "<empty>", "explain of %s", resource)
 	}
@@ -221,13 +220,6 @@ func apiService(ctx context.Context, gv schema.GroupVersion) (service *apiregist
 		return c.Type == apiregistrationv1.Available && c.Status == apiregistrationv1.ConditionTrue
 	})
 	return service, available, nil
-}
-
-func aggregatorClient(t *testing.T) aggregator.Interface {
-	t.Helper()
-	client, err := aggregator.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
-	return client
 }
 
 // leaveHubClean waits, after the test, until the hub has forgotten both groups. It is called before

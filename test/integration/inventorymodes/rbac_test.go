@@ -19,21 +19,14 @@ import (
 
 // A server that may not look says so.
 func TestServer_Forbidden(t *testing.T) {
-	tests := map[string]struct {
-		mode            string
-		group, resource string
-		check, says     string
-	}{
+	for name, test := range map[string]struct{ mode, group, resource, check, says string }{
 		"at CRDs, when it serves the inventory": {
-			served, "apiextensions.k8s.io", "customresourcedefinitions",
-			crdsCheck, "it needs list and watch on them",
+			served, "apiextensions.k8s.io", "customresourcedefinitions", crdsCheck, "it needs list and watch on them",
 		},
 		"at ClusterProfiles, when somebody else does": {
-			external, multicluster.Group, "clusterprofiles",
-			profilesCheck, "the server needs get, list and watch on them",
+			external, multicluster.Group, "clusterprofiles", profilesCheck, "the server needs get, list and watch on them",
 		},
-	}
-	for name, test := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			leaveHubClean(t)
 			if test.mode == external {

@@ -46,7 +46,7 @@ func TestServed_CRDsLater(t *testing.T) {
 			expectDescribed(t, multicluster, ours...)
 			testenv.MustKubectl(t, hub.Kubeconfig(), fmt.Sprintf(anExport, mcsBeta, "beta"), "create", "-f", "-")
 			require.NoError(t, s.check(t.Context(), ""))
-			expectToken(t, hub.RESTConfig(), request("later", "later-beta", "view"))
+			expectToken(t, hub.RESTConfig(), request("later", "later-beta"))
 		})
 		t.Run("a version that is served from now on is", func(t *testing.T) {
 			serveAlpha(t, "serviceexports."+multicluster.Group, true)
@@ -79,7 +79,7 @@ func TestServed_CRDsLater(t *testing.T) {
 	t.Run("when they are gone, everything is as it was", func(t *testing.T) {
 		s.expectReady(t)
 		expectDescribed(t, multicluster, ours...)
-		expectToken(t, hub.RESTConfig(), request("later", "later", "view"))
+		expectToken(t, hub.RESTConfig(), request("later", "later"))
 		assert.Contains(t, s.log(t), "No CustomResourceDefinition clashes any more")
 	})
 }
@@ -151,7 +151,7 @@ func TestServed_CRDsBefore(t *testing.T) {
 	})
 
 	t.Run("the way to Served: export, remove the CRDs, register, import", func(t *testing.T) {
-		exported := withoutServerFields(t, testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
+		exported := exportProfiles(t)
 		for _, name := range crdNames(allCRDs...) {
 			removeCRD(t.Context(), t, name)
 		}
@@ -165,7 +165,7 @@ func TestServed_CRDsBefore(t *testing.T) {
 		require.Empty(t, cmp.Diff(before.Spec, after.Spec, cmpopts.EquateEmpty()))
 		require.Empty(t, cmp.Diff(before.Status, after.Status, cmpopts.EquateEmpty()))
 		require.NotEqual(t, before.UID, after.UID)
-		expectToken(t, hub.RESTConfig(), request("before", "before", "view"))
+		expectToken(t, hub.RESTConfig(), request("before", "before"))
 	})
 }
 
@@ -177,7 +177,7 @@ func TestServed_ToExternal(t *testing.T) {
 		s.register(t, multicluster, clusterpass)
 		expectDescribed(t, multicluster, ours...)
 		join(t, "back")
-		exported = withoutServerFields(t, testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "clusterprofiles", "--all-namespaces", "--output=json"))
+		exported = exportProfiles(t)
 	})
 	installProfileCRDs(t)
 	expectDescribed(t, multicluster, profiles...)
@@ -186,12 +186,14 @@ func TestServed_ToExternal(t *testing.T) {
 
 	s := startServer(t, external)
 	s.register(t, clusterpass)
-	expectToken(t, hub.RESTConfig(), request("back", "back", "view"))
+	expectToken(t, hub.RESTConfig(), request("back", "back"))
 }
 
-// withoutServerFields does what docs/migration.md does with jq.
-func withoutServerFields(t *testing.T, list string) string {
+// exportProfiles returns all ClusterProfiles without the server's fields, which docs/migration.md
+// takes out with jq.
+func exportProfiles(t *testing.T) string {
 	t.Helper()
+	list := testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "clusterprofiles", "--all-namespaces", "--output=json")
 	var all unstructured.UnstructuredList
 	require.NoError(t, json.Unmarshal([]byte(list), &all))
 	require.NotEmpty(t, all.Items)
@@ -200,8 +202,7 @@ func withoutServerFields(t *testing.T, list string) string {
 			unstructured.RemoveNestedField(item.Object, "metadata", field)
 		}
 	}
-	data := testenv.Must[[]byte](t)(json.Marshal(&all))
-	return string(data)
+	return string(testenv.Must[[]byte](t)(json.Marshal(&all)))
 }
 
 // Namespaces of the hub wait for the end of a clash.

@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/rest"
+	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha1"
@@ -61,15 +62,12 @@ func startServer(t *testing.T, mode string) *server {
 // newServer is startServer up to the start: the server's RBAC is there.
 func newServer(t *testing.T, mode string) *server {
 	t.Helper()
-	ports, err := testenv.FreePorts(1)
-	require.NoError(t, err)
-	s := &server{port: int32(ports[0])}
-	s.Server, err = testenv.NewServer(testenv.ServerConfig{
-		Hub: hub, Dir: t.TempDir(), Port: ports[0], ReadyPath: "/livez", Args: []string{"--inventory=" + mode},
-	})
-	require.NoError(t, err)
-	s.direct, err = s.DirectConfig("prober", "system:masters")
-	require.NoError(t, err)
+	port := testenv.Must[[]int](t)(testenv.FreePorts(1))[0]
+	s := &server{port: int32(port)}
+	s.Server = testenv.Must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
+		Hub: hub, Dir: t.TempDir(), Port: port, ReadyPath: "/livez", Args: []string{"--inventory=" + mode},
+	}))
+	s.direct = testenv.Must[*rest.Config](t)(s.DirectConfig("prober", "system:masters"))
 	require.NoError(t, s.ApplyRBAC(t.Context()))
 	return s
 }
@@ -87,7 +85,7 @@ func (s *server) start(t *testing.T) {
 // Service has no endpoints.
 func (s *server) keepService(t *testing.T) {
 	t.Helper()
-	client := hub.Kube(t)
+	client := hub.Kube(t).CoreV1().Services(testenv.SystemNamespace)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done })
@@ -103,7 +101,7 @@ func (s *server) keepService(t *testing.T) {
 				return false, nil
 			}
 			spec.WithPorts(corev1ac.ServicePort().WithName("https").WithPort(s.port))
-			_, err := client.CoreV1().Services(testenv.SystemNamespace).Apply(ctx, corev1ac.Service(serverName, testenv.SystemNamespace).WithSpec(spec),
+			_, err := client.Apply(ctx, corev1ac.Service(serverName, testenv.SystemNamespace).WithSpec(spec),
 				metav1.ApplyOptions{FieldManager: "kubelet", Force: true})
 			if err == nil {
 				last = *spec.Type
@@ -154,8 +152,7 @@ func (s *server) expectNotReady(t *testing.T, name string, words ...string) stri
 // log returns what the server has logged.
 func (s *server) log(t *testing.T) string {
 	t.Helper()
-	data := testenv.Must[[]byte](t)(os.ReadFile(s.Log()))
-	return string(data)
+	return string(testenv.Must[[]byte](t)(os.ReadFile(s.Log())))
 }
 
 // register applies the APIService of each group-version as an installer does, and waits until the
@@ -187,8 +184,7 @@ func (s *server) applyAPIService(t *testing.T, gv schema.GroupVersion, verb stri
 
 func (s *server) apiService(t *testing.T, gv schema.GroupVersion) string {
 	t.Helper()
-	host, err := url.Parse(s.direct.Host)
-	require.NoError(t, err)
+	host := testenv.Must[*url.URL](t)(url.Parse(s.direct.Host))
 	require.Equal(t, strconv.Itoa(int(s.port)), host.Port())
 	return fmt.Sprintf(`{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
 "metadata": {"name": "%[2]s.%[1]s"},
@@ -199,25 +195,24 @@ func (s *server) apiService(t *testing.T, gv schema.GroupVersion) string {
 
 func deleteAPIService(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	if err := aggregatorClient(t).ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+	client := testenv.Must[aggregator.Interface](t)(aggregator.NewForConfig(hub.RESTConfig()))
+	if err := client.ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 		assert.NoError(t, err)
 	}
 }
 
-// request asks for a token of account on the ClusterProfile named, both in namespace default.
-func request(profile, account string, clusterRoles ...string) *v1alpha1.AuthTokenRequest {
-	r := &v1alpha1.AuthTokenRequest{
+// request asks for a token of account with the role view on the ClusterProfile named, both in
+// namespace default.
+func request(profile, account string) *v1alpha1.AuthTokenRequest {
+	return &v1alpha1.AuthTokenRequest{
 		TypeMeta: metav1.TypeMeta{APIVersion: clusterpassv1alpha1.SchemeGroupVersion.String(), Kind: "AuthTokenRequest"},
 		Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: profile},
 			ServiceAccountName:      account,
 			ServiceAccountNamespace: "default",
+			ClusterRoles:            []v1alpha1.ClusterRole{{Name: "view"}},
 		},
 	}
-	for _, role := range clusterRoles {
-		r.Spec.ClusterRoles = append(r.Spec.ClusterRoles, v1alpha1.ClusterRole{Name: role})
-	}
-	return r
 }
 
 // ask sends r to the hub as authtokenrequests.clusterpass.dev, the form that both modes have.
@@ -244,6 +239,18 @@ func ask(ctx context.Context, config *rest.Config, r *v1alpha1.AuthTokenRequest)
 	}
 	answer := &v1alpha1.AuthTokenRequest{}
 	return answer, json.Unmarshal(raw, answer)
+}
+
+// expectRefused waits until r of the hub's admin is refused for a reason.
+func expectRefused(t *testing.T, r *v1alpha1.AuthTokenRequest, reason metav1.StatusReason) {
+	t.Helper()
+	testenv.Eventually(t, func(ctx context.Context) error {
+		_, err := ask(ctx, hub.RESTConfig(), r)
+		if apierrors.ReasonForError(err) == reason {
+			return nil
+		}
+		return fmt.Errorf("want %s: %w", reason, err)
+	})
 }
 
 // expectToken waits until r is answered with a token that the member takes for r's account.

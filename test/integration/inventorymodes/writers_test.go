@@ -61,23 +61,22 @@ func expectDecisionWriters(t *testing.T) {
 	})
 	testenv.Create(t, hostile, decision("honest", mallory))
 
+	type object = inventoryv1alpha1.PlacementDecision
 	for name, test := range map[string]struct {
-		change  func(d *inventoryv1alpha1.PlacementDecision)
+		change  func(d *object)
 		refused bool
 	}{
-		"another cluster in that name":   {func(d *inventoryv1alpha1.PlacementDecision) { d.Decisions[0].ClusterProfileRef.Name = "other" }, true},
-		"another key in that name":       {func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionKeyLabel] = "cpu" }, true},
-		"another index in that name":     {func(d *inventoryv1alpha1.PlacementDecision) { d.Labels[inventoryv1alpha1.DecisionIndexLabel] = "1" }, true},
-		"another scheduler in that name": {func(d *inventoryv1alpha1.PlacementDecision) { d.SchedulerName = "other" }, true},
-		"the name of somebody else":      {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations[writer] = "kim" }, true},
-		"what is not decided":            {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations["note"], d.Labels["team"] = "a", "b" }, false},
-		"another cluster in her own name": {func(d *inventoryv1alpha1.PlacementDecision) {
+		"another cluster in that name":   {func(d *object) { d.Decisions[0].ClusterProfileRef.Name = "other" }, true},
+		"another key in that name":       {func(d *object) { d.Labels[inventoryv1alpha1.DecisionKeyLabel] = "cpu" }, true},
+		"another index in that name":     {func(d *object) { d.Labels[inventoryv1alpha1.DecisionIndexLabel] = "1" }, true},
+		"another scheduler in that name": {func(d *object) { d.SchedulerName = "other" }, true},
+		"the name of somebody else":      {func(d *object) { d.Annotations[writer] = "kim" }, true},
+		"what is not decided":            {func(d *object) { d.Annotations["note"], d.Labels["team"] = "a", "b" }, false},
+		"another cluster in her own name": {func(d *object) {
 			d.Annotations[writer], d.Decisions[0].ClusterProfileRef.Name = mallory, "other"
 		}, false},
-		"another cluster in nobody's name": {func(d *inventoryv1alpha1.PlacementDecision) {
-			d.Annotations, d.Decisions[0].ClusterProfileRef.Name = nil, "other"
-		}, false},
-		"her own name, and nothing besides": {func(d *inventoryv1alpha1.PlacementDecision) { d.Annotations[writer] = mallory }, false},
+		"another cluster in nobody's name":  {func(d *object) { d.Annotations, d.Decisions[0].ClusterProfileRef.Name = nil, "other" }, false},
+		"her own name, and nothing besides": {func(d *object) { d.Annotations[writer] = mallory }, false},
 	} {
 		t.Run("mallory writes "+name, func(t *testing.T) {
 			d := testenv.Get(t, hostile, "gpu")
