@@ -42,8 +42,7 @@ const (
 
 func TestHostileMembers(t *testing.T) {
 	f := startFleet(t)
-	server, err := f.server.DirectConfig("prometheus", "system:masters")
-	require.NoError(t, err)
+	server := testenv.Must[*rest.Config](t)(f.server.DirectConfig("prometheus", "system:masters"))
 	t.Run("to the server", func(t *testing.T) { f.testServer(t, server) })
 	p := buildPrograms(t)
 	t.Run("to an ordinary user", func(t *testing.T) { f.testUsers(t, p) })
@@ -52,8 +51,7 @@ func TestHostileMembers(t *testing.T) {
 	f.manager = testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{
 		"--v=4", "--member-probe-period=2s", "--cluster-profile-write-interval=4s", "--score-period=2s", "--member-sweep-period=2s",
 	}})
-	manager, err := f.manager.DirectConfig("prometheus", "system:masters")
-	require.NoError(t, err)
+	manager := testenv.Must[*rest.Config](t)(f.manager.DirectConfig("prometheus", "system:masters"))
 	t.Run("to the controller manager", func(t *testing.T) { f.testManager(t, manager) })
 	t.Run("leave no trace in metrics and logs", func(t *testing.T) {
 		for program, config := range map[string]*rest.Config{f.server.Log(): server, f.manager.Log(): manager} {
@@ -131,8 +129,7 @@ func (f *fleet) testServer(t *testing.T, config *rest.Config) {
 	require.NoError(t, group.Wait())
 	stop()
 	honestly.Wait()
-	used, err := heap.mib()
-	require.NoError(t, err)
+	used := testenv.Must[float64](t)(heap.mib())
 	t.Logf("%d tokens of the honest member meanwhile; at most %.0f MiB in use", asked, used)
 	assert.Positive(t, asked)
 	assert.Less(t, used, float64(maxHeap))
@@ -165,8 +162,7 @@ func (f *fleet) testManager(t *testing.T, config *rest.Config) {
 		return found.Len() == len(list.Items), nil
 	})
 	require.NoError(t, err, "%v", slices.Collect(maps.Values(wrong)))
-	used, err := heap.mib()
-	require.NoError(t, err)
+	used := testenv.Must[float64](t)(heap.mib())
 	t.Logf("at most %.0f MiB in use", used)
 	assert.Less(t, used, float64(maxHeap))
 

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"clusterpass.dev/test/answers"
+	"clusterpass.dev/test/testenv"
 )
 
 // marker is in all that the liar makes up, so that it is found where it should not be.
@@ -33,7 +34,10 @@ const steering = "\x1b]0;" + marker + "\x07\x1b[31m\r\nroot# "
 // lies are the ways to answer, by their names.
 func lies(t *testing.T) map[string]http.HandlerFunc {
 	t.Helper()
-	nested := strings.Repeat(`{"a":[`, 100_000)
+	bomb := answers.Gzip(t, bytes.Repeat([]byte(`{"items":[{},{}]} `), 4<<20))
+	nested, items := strings.Repeat(`{"a":[`, 100_000), strings.Repeat("{},", 1<<18)+"{}"
+	aliases := fmt.Sprintf("a: &a [%s]\nb: &b [%s]\nc: [%s]",
+		strings.Repeat("x,", 1000), strings.Repeat("*a,", 1000), strings.Repeat("*b,", 1000))
 	return map[string]http.HandlerFunc{
 		"endless": answers.Endless,
 		"slow": func(w http.ResponseWriter, r *http.Request) {
@@ -50,12 +54,12 @@ func lies(t *testing.T) map[string]http.HandlerFunc {
 				}
 			}
 		},
-		"bomb":          answers.Send(runtime.ContentTypeJSON, answers.Gzip(t, bytes.Repeat([]byte(`{"items":[{},{}]} `), 4<<20)), "Content-Encoding", "gzip"),
+		"bomb":          answers.Send(runtime.ContentTypeJSON, bomb, "Content-Encoding", "gzip"),
 		"items":         answers.Send(runtime.ContentTypeProtobuf, many(t, "ClusterRoleBindingList", 1<<20)),
 		"fields":        answers.Send(runtime.ContentTypeProtobuf, many(t, "ClusterRole", 1<<19)),
-		"items-in-json": answers.Send(runtime.ContentTypeJSON, []byte(`{"kind":"ClusterRole","rules":[`+strings.Repeat("{},", 1<<18)+`{}],"items":[`+strings.Repeat("{},", 1<<18)+`{}]}`)),
+		"items-in-json": answers.Send(runtime.ContentTypeJSON, []byte(`{"kind":"ClusterRole","rules":[`+items+`],"items":[`+items+`]}`)),
 		"nested":        answers.Send(runtime.ContentTypeJSON, []byte(nested)),
-		"yaml":          answers.Send(runtime.ContentTypeYAML, []byte("a: &a ["+strings.Repeat("x,", 1000)+"]\nb: &b ["+strings.Repeat("*a,", 1000)+"]\nc: ["+strings.Repeat("*b,", 1000)+"]")),
+		"yaml":          answers.Send(runtime.ContentTypeYAML, []byte(aliases)),
 		"kind":          answers.Send(runtime.ContentTypeProtobuf, many(t, "Pod", 1)),
 		"none":          answers.Send("text/html", []byte("<html>"+steering+"</html>")),
 		"header":        answers.Send(runtime.ContentTypeJSON, []byte("{}"), marker, strings.Repeat("a", 1<<20)),
@@ -113,9 +117,7 @@ func many(t *testing.T, kind string, count int) []byte {
 	object := runtime.Unknown{
 		TypeMeta: runtime.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: kind}, Raw: bytes.Repeat([]byte{2<<3 | 2, 0}, count),
 	}
-	body, err := object.Marshal()
-	require.NoError(t, err)
-	return append([]byte("k8s\x00"), body...)
+	return append([]byte("k8s\x00"), testenv.Must[[]byte](t)(object.Marshal())...)
 }
 
 // about are the requests that a liar lies about, by their names. All others are answered truly.
@@ -140,8 +142,7 @@ type liar struct {
 // startLiar starts one in front of the cluster that config reaches.
 func startLiar(t *testing.T, config *rest.Config) *liar {
 	t.Helper()
-	target, err := url.Parse(config.Host)
-	require.NoError(t, err)
+	target := testenv.Must[*url.URL](t)(url.Parse(config.Host))
 	tls, err := rest.TLSConfigFor(config)
 	require.NoError(t, err)
 	tls.Certificates, tls.GetClientCertificate = nil, nil

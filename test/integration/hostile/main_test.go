@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryclient "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/typed/apis/v1alpha1"
 
@@ -73,17 +74,15 @@ func (f *fleet) add(t *testing.T, original *inventoryv1alpha1.ClusterProfile, wh
 	name := nameOf(what, lie)
 	secrets := f.admin.CoreV1().Secrets(testenv.SystemNamespace)
 	secret := testenv.Get(t, secrets, "member-default-"+original.Name)
-	config, err := clientcmd.Load(secret.Data["kubeconfig"])
-	require.NoError(t, err)
+	config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.Load(secret.Data["kubeconfig"]))
 	for _, cluster := range config.Clusters {
 		cluster.Server = f.liar.URL + "/" + what + "/" + lie
 		cluster.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.liar.Certificate().Raw})
 	}
-	kubeconfig, err := clientcmd.Write(*config)
-	require.NoError(t, err)
+	annotations := map[string]string{"clusterpass.dev/cluster-profile": "default/" + name}
 	testenv.Create(t, secrets, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "member-default-" + name, Labels: secret.Labels, Annotations: map[string]string{"clusterpass.dev/cluster-profile": "default/" + name}},
-		Data:       map[string][]byte{"kubeconfig": kubeconfig},
+		ObjectMeta: metav1.ObjectMeta{Name: "member-default-" + name, Labels: secret.Labels, Annotations: annotations},
+		Data:       map[string][]byte{"kubeconfig": testenv.Must[[]byte](t)(clientcmd.Write(*config))},
 	})
 	profile := testenv.Create(t, f.profiles, &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: original.Spec})
 	original.Status.DeepCopyInto(&profile.Status)

@@ -26,6 +26,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"clusterpass.dev/pkg/credential"
 	"clusterpass.dev/test/testenv"
@@ -49,15 +50,16 @@ type programs struct {
 
 func buildPrograms(t *testing.T) *programs {
 	t.Helper()
-	root := testenv.Root(t)
 	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin+"/", "./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin+"/",
+		"./cmd/clusterpass-credential-plugin", "./cmd/kubectl-clusterpass")
+	build.Dir, build.Env = testenv.Root(t), append(os.Environ(), "CGO_ENABLED=0")
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
-	kubectl, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	return &programs{kubectl: kubectl, plugin: filepath.Join(bin, "kubectl-clusterpass"), credentialPlugin: filepath.Join(bin, "clusterpass-credential-plugin")}
+	return &programs{
+		kubectl: testenv.Must[string](t)(testenv.ToolPath("kubectl")),
+		plugin:  filepath.Join(bin, "kubectl-clusterpass"), credentialPlugin: filepath.Join(bin, "clusterpass-credential-plugin"),
+	}
 }
 
 // printed is what a program has printed, and whether it has failed.
@@ -136,8 +138,9 @@ func (f *fleet) testUsers(t *testing.T, p *programs) {
 			continue // client-go obeys Retry-After, and asks ten times.
 		}
 		cluster := nameOf("tokens", lie)
-		request := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":{"name":"user"},"spec":{"targetClusterProfile":{"name":"` + cluster +
-			`"},"serviceAccountName":"user-` + cluster + `","serviceAccountNamespace":"default","clusterRoles":[{"name":"view"}]}}`
+		request := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":{"name":"user"},"spec":{` +
+			`"targetClusterProfile":{"name":"` + cluster + `"},"serviceAccountName":"user-` + cluster +
+			`","serviceAccountNamespace":"default","clusterRoles":[{"name":"view"}]}}`
 		for program, args := range map[string][]string{
 			p.kubectl: {"-n", "default", "create", "-f", "-", "-o", "jsonpath={.status.token}"},
 			p.plugin:  {"-n", "default", "token", cluster},
@@ -162,19 +165,17 @@ func (f *fleet) testUsers(t *testing.T, p *programs) {
 func (f *fleet) testHub(t *testing.T, p *programs) {
 	t.Helper()
 	honestly := f.ordinaryUser(t)
-	cluster, err := json.Marshal(map[string]any{"targetClusterProfile": map[string]string{"namespace": "default", "name": honest}, "serviceAccountName": "user", "serviceAccountNamespace": "default"})
-	require.NoError(t, err)
 	exec := clientauthenticationv1.ExecCredential{
 		TypeMeta: metav1.TypeMeta{APIVersion: clientauthenticationv1.SchemeGroupVersion.String(), Kind: "ExecCredential"},
 		Spec:     clientauthenticationv1.ExecCredentialSpec{Cluster: &clientauthenticationv1.Cluster{Server: "https://member.example.com"}},
 	}
-	exec.Spec.Cluster.Config.Raw = cluster
+	exec.Spec.Cluster.Config.Raw = []byte(`{"targetClusterProfile":{"namespace":"default","name":"` + honest + `"},` +
+		`"serviceAccountName":"user","serviceAccountNamespace":"default"}`)
 	info := testenv.Must[[]byte](t)(json.Marshal(exec))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, lie := range slices.Sorted(maps.Keys(f.liar.lies)) {
-		config, err := clientcmd.LoadFromFile(honestly)
-		require.NoError(t, err)
+		config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(honestly))
 		for _, hub := range config.Clusters {
 			hub.Server = f.liar.URL + "/all/" + lie
 			hub.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.liar.Certificate().Raw})
@@ -203,8 +204,8 @@ func (f *fleet) testHub(t *testing.T, p *programs) {
 // client certificate.
 func (f *fleet) ordinaryUser(t *testing.T) string {
 	t.Helper()
-	documented, err := os.Open(filepath.Join(testenv.Root(t), "artifacts", "examples", "rbac", "bravelion-viewer.yaml"))
-	require.NoError(t, err)
+	example := filepath.Join(testenv.Root(t), "artifacts", "examples", "rbac", "bravelion-viewer.yaml")
+	documented := testenv.Must[*os.File](t)(os.Open(example))
 	defer documented.Close()
 	var role rbacv1.Role
 	require.NoError(t, utilyaml.NewYAMLToJSONDecoder(documented).Decode(&role))
@@ -220,9 +221,7 @@ func (f *fleet) ordinaryUser(t *testing.T) string {
 	if _, err := f.admin.RbacV1().Roles("default").Get(t.Context(), role.Name, metav1.GetOptions{}); err != nil {
 		testenv.Grant(t, f.admin, "default", role.Name, testenv.UserSubject(user), role.Rules...)
 	}
-	kubeconfig, err := f.hub.ClientCertKubeconfig(user)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	require.NoError(t, os.WriteFile(path, kubeconfig, 0o600))
-	return path
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(kubeconfig, testenv.Must[[]byte](t)(f.hub.ClientCertKubeconfig(user)), 0o600))
+	return kubeconfig
 }
