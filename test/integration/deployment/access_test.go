@@ -62,6 +62,7 @@ func assertAccess(t *testing.T, client kubernetes.Interface, who user.DefaultInf
 func bindBuiltIn(t *testing.T, client kubernetes.Interface, roles ...string) {
 	t.Helper()
 	for _, role := range roles {
-		testenv.Bind(t, client, "default", role+"-users", rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: role + "-users"}, role)
+		users := rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: role + "-users"}
+		testenv.Bind(t, client, "default", users.Name, users, role)
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit/policy"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -36,15 +38,17 @@ func TestDeployment(t *testing.T) {
 	kubectl(t, hub, "apply", "--server-side", "-k", filepath.Join(files, "deploy", "rbac"))
 
 	t.Run("every overlay is accepted by a hub that enforces the restricted Pod security standard", func(t *testing.T) {
-		overlays, err := fs.Glob(os.DirFS(files), "deploy/overlays/*")
-		require.NoError(t, err)
+		overlays := testenv.Must[[]string](t)(fs.Glob(os.DirFS(files), "deploy/overlays/*"))
 		require.NotEmpty(t, overlays)
 		for _, component := range optionalComponents {
 			overlays = append(overlays, "deploy/with-"+component)
 		}
 		for _, overlay := range overlays {
 			out := kubectl(t, hub, "apply", "--server-side", "--dry-run=server", "-k", filepath.Join(files, overlay))
-			for _, want := range []string{"deployment.apps/clusterpass-apiserver", "deployment.apps/clusterpass-controller-manager", "v1alpha1.clusterpass.dev", "flowschema"} {
+			for _, want := range []string{
+				"deployment.apps/clusterpass-apiserver", "deployment.apps/clusterpass-controller-manager",
+				"v1alpha1.clusterpass.dev", "flowschema",
+			} {
 				assert.Contains(t, out, want, overlay)
 			}
 			assert.NotContains(t, out, "Warning", overlay)
@@ -53,10 +57,10 @@ func TestDeployment(t *testing.T) {
 
 	t.Run("the group of ClusterProfiles is registered, but for an external inventory", func(t *testing.T) {
 		const registered, external = "name: v1alpha1.multicluster.x-k8s.io", "--inventory=External"
-		served := string(manifests(t, filepath.Join(files, "deploy", "overlays", "cert-manager")))
+		served := manifests(t, filepath.Join(files, "deploy", "overlays", "cert-manager"))
 		assert.Contains(t, served, registered)
 		assert.NotContains(t, served, external)
-		left := string(manifests(t, filepath.Join(files, "deploy", "with-external-inventory")))
+		left := manifests(t, filepath.Join(files, "deploy", "with-external-inventory"))
 		assert.NotContains(t, left, registered)
 		assert.Contains(t, left, external)
 	})
@@ -98,27 +102,27 @@ func TestDeployment(t *testing.T) {
 	})
 
 	t.Run("the controller manager may revoke and never grant", func(t *testing.T) {
-		const ours = "clusterpass.dev"
+		const ours, inventory, system = "clusterpass.dev", "multicluster.x-k8s.io", "clusterpass-system"
 		assertAccess(t, client, memberOf(managerAccount), []access{
 			{verb: "watch", group: ours, resource: "authtokengrants", allowed: true},
 			{verb: "delete", namespace: "default", group: ours, resource: "authtokengrants", allowed: true},
 			{verb: "update", namespace: "default", group: ours, resource: "authtokengrants", subresource: "status", allowed: true},
-			{verb: "watch", group: "multicluster.x-k8s.io", resource: "clusterprofiles", allowed: true},
-			{verb: "patch", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "status", allowed: true},
-			{verb: "update", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles"},
-			{verb: "watch", namespace: "clusterpass-system", resource: "secrets", allowed: true},
-			{verb: "update", namespace: "clusterpass-system", resource: "secrets", allowed: true},
-			{verb: "create", namespace: "clusterpass-system", resource: "secrets"},
-			{verb: "delete", namespace: "clusterpass-system", resource: "secrets"},
+			{verb: "watch", group: inventory, resource: "clusterprofiles", allowed: true},
+			{verb: "patch", namespace: "default", group: inventory, resource: "clusterprofiles", subresource: "status", allowed: true},
+			{verb: "update", namespace: "default", group: inventory, resource: "clusterprofiles"},
+			{verb: "watch", namespace: system, resource: "secrets", allowed: true},
+			{verb: "update", namespace: system, resource: "secrets", allowed: true},
+			{verb: "create", namespace: system, resource: "secrets"},
+			{verb: "delete", namespace: system, resource: "secrets"},
 			{verb: "update", namespace: "default", resource: "secrets"},
-			{verb: "update", namespace: "clusterpass-system", group: "coordination.k8s.io", resource: "leases", name: "clusterpass-controller-manager", allowed: true},
-			{verb: "update", namespace: "clusterpass-system", group: "coordination.k8s.io", resource: "leases", name: "another"},
+			{verb: "update", namespace: system, group: "coordination.k8s.io", resource: "leases", name: "clusterpass-controller-manager", allowed: true},
+			{verb: "update", namespace: system, group: "coordination.k8s.io", resource: "leases", name: "another"},
 			{verb: "create", namespace: "default", group: "events.k8s.io", resource: "events", allowed: true},
 			{verb: "create", group: "authorization.k8s.io", resource: "subjectaccessreviews", allowed: true},
 			{verb: "create", namespace: "default", group: ours, resource: "authtokengrants"},
 			{verb: "create", namespace: "default", group: ours, resource: "authtokenrequests"},
-			{verb: "create", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "token", name: "bravelion"},
-			{verb: "bind:view", namespace: "default", group: "multicluster.x-k8s.io", resource: "clusterprofiles", name: "bravelion"},
+			{verb: "create", namespace: "default", group: inventory, resource: "clusterprofiles", subresource: "token", name: "bravelion"},
+			{verb: "bind:view", namespace: "default", group: inventory, resource: "clusterprofiles", name: "bravelion"},
 			{verb: "get", namespace: "default", resource: "secrets"},
 			{verb: "impersonate", resource: "users"},
 		})
@@ -127,42 +131,21 @@ func TestDeployment(t *testing.T) {
 	t.Run("the hub's built-in roles see and keep the inventory and get no token by it", func(t *testing.T) {
 		bindBuiltIn(t, client, "view", "edit", "admin")
 		none := []string{"bind:view", "bind:cluster-admin", "bind-role:default:deployer", "in:default", "escalate", "audience:vault", "*"}
-		for _, role := range []struct {
-			name         string
-			holds, lacks []access
-		}{
-			{
-				name: "view",
-				holds: []access{
-					{verb: "get", resource: "clusterprofiles"}, {verb: "watch", resource: "placementdecisions"},
-				},
-				lacks: []access{
-					{verb: "create", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"},
-				},
+		// What a role holds comes first: then the roles have been aggregated when the rest is asked.
+		for role, all := range map[string][]access{
+			"view": {
+				{verb: "get", resource: "clusterprofiles", allowed: true}, {verb: "watch", resource: "placementdecisions", allowed: true},
+				{verb: "create", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"},
 			},
-			{
-				name: "edit",
-				holds: []access{
-					{verb: "get", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"},
-				},
-				lacks: []access{
-					{verb: "create", resource: "clusterprofiles"}, {verb: "delete", resource: "clusterprofiles"},
-				},
+			"edit": {
+				{verb: "get", resource: "clusterprofiles", allowed: true}, {verb: "update", resource: "placementdecisions", allowed: true},
+				{verb: "create", resource: "clusterprofiles"}, {verb: "delete", resource: "clusterprofiles"},
 			},
-			{
-				name: "admin",
-				holds: []access{
-					{verb: "get", resource: "clusterprofiles"}, {verb: "update", resource: "placementdecisions"}, {verb: "delete", resource: "clusterprofiles"},
-				},
+			"admin": {
+				{verb: "get", resource: "clusterprofiles", allowed: true}, {verb: "update", resource: "placementdecisions", allowed: true},
+				{verb: "delete", resource: "clusterprofiles", allowed: true},
 			},
 		} {
-			var all []access
-			// What it holds comes first: then the roles have been aggregated when the rest is asked.
-			for _, a := range role.holds {
-				a.allowed = true
-				all = append(all, a)
-			}
-			all = append(all, role.lacks...)
 			for _, verb := range none {
 				all = append(all, access{verb: verb, resource: "clusterprofiles", name: "bravelion"})
 			}
@@ -172,7 +155,7 @@ func TestDeployment(t *testing.T) {
 			for i := range all {
 				all[i].group, all[i].namespace = "multicluster.x-k8s.io", "default"
 			}
-			assertAccess(t, client, user.DefaultInfo{Name: "jane", Groups: []string{role.name + "-users"}}, all)
+			assertAccess(t, client, user.DefaultInfo{Name: "jane", Groups: []string{role + "-users"}}, all)
 		}
 	})
 }
@@ -241,14 +224,14 @@ func TestMemberDeployment(t *testing.T) {
 func TestRoles_Wildcards(t *testing.T) {
 	files := deployFiles(t)
 	for _, folder := range []string{"deploy/rbac", "deploy/member/overlays/rules", "examples/rbac"} {
-		for _, role := range shippedRoles(t, filepath.Join(files, folder)) {
+		for _, role := range shipped[rbacv1.ClusterRole](t, filepath.Join(files, folder), "Role", "ClusterRole") {
 			for _, rule := range role.Rules {
 				all := append(append(append([]string{}, rule.Verbs...), rule.Resources...), rule.APIGroups...)
 				assert.NotContains(t, all, "*", "%s %s", role.Kind, role.Name)
 			}
 		}
 	}
-	for _, role := range shippedRoles(t, filepath.Join(files, "deploy", "rbac")) {
+	for _, role := range shipped[rbacv1.ClusterRole](t, filepath.Join(files, "deploy", "rbac"), "Role", "ClusterRole") {
 		for _, rule := range role.Rules {
 			assert.NotContains(t, rule.Resources, "clusterprofiles/token", role.Name)
 			for _, verb := range rule.Verbs {
@@ -262,30 +245,35 @@ func TestAuditPolicy(t *testing.T) {
 	config, err := policy.LoadPolicyFromFile(filepath.Join(artifacts(t), "deploy", "base", "audit-policy.yaml"))
 	require.NoError(t, err)
 	evaluator := policy.NewPolicyRuleEvaluator(config)
+	const (
+		inventory, ours         = "multicluster.x-k8s.io", "clusterpass.dev"
+		collector               = "system:serviceaccount:kube-system:generic-garbage-collector"
+		none, metadata, request = auditinternal.LevelNone, auditinternal.LevelMetadata, auditinternal.LevelRequest
+	)
 	for name, test := range map[string]struct {
-		group, resource, subresource, verb, path string
-		user                                     string
-		want                                     auditinternal.Level
+		verb, group, resource, user, path string
+		want                              auditinternal.Level
 	}{
-		"a request for a token is recorded without the answer":     {group: "multicluster.x-k8s.io", resource: "authtokenrequests", verb: "create", want: auditinternal.LevelMetadata},
-		"so is its twin in our group":                              {group: "clusterpass.dev", resource: "authtokenrequests", verb: "create", want: auditinternal.LevelMetadata},
-		"so is the subresource of a ClusterProfile":                {group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "token", verb: "create", want: auditinternal.LevelMetadata},
-		"so is the same subresource of any other kind":             {group: "clusterpass.dev", resource: "clustercredentialsets", subresource: "token", verb: "create", want: auditinternal.LevelMetadata},
-		"so it is whoever asks":                                    {group: "multicluster.x-k8s.io", resource: "authtokenrequests", verb: "create", user: "system:apiserver", want: auditinternal.LevelMetadata},
-		"a change of the inventory is recorded with what was sent": {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "update", want: auditinternal.LevelRequest},
-		"a change of status is recorded without it":                {group: "multicluster.x-k8s.io", resource: "clusterprofiles", subresource: "status", verb: "patch", want: auditinternal.LevelMetadata},
-		"a read is recorded":                                       {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "list", want: auditinternal.LevelMetadata},
-		"a watch of the garbage collector is not":                  {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "watch", user: "system:serviceaccount:kube-system:generic-garbage-collector", want: auditinternal.LevelNone},
-		"a deletion by the garbage collector is":                   {group: "multicluster.x-k8s.io", resource: "clusterprofiles", verb: "delete", user: "system:serviceaccount:kube-system:generic-garbage-collector", want: auditinternal.LevelRequest},
-		"a probe is not":                                           {verb: "get", path: "/readyz", want: auditinternal.LevelNone},
-		"discovery is not":                                         {verb: "get", path: "/apis/multicluster.x-k8s.io/v1alpha1", want: auditinternal.LevelNone},
-		"profiling is":                                             {verb: "get", path: "/debug/pprof/heap", want: auditinternal.LevelMetadata},
+		"a request for a token is recorded without the answer":     {"create", inventory, "authtokenrequests", "", "", metadata},
+		"so is its twin in our group":                              {"create", ours, "authtokenrequests", "", "", metadata},
+		"so is the subresource of a ClusterProfile":                {"create", inventory, "clusterprofiles/token", "", "", metadata},
+		"so is the same subresource of any other kind":             {"create", ours, "clustercredentialsets/token", "", "", metadata},
+		"so it is whoever asks":                                    {"create", inventory, "authtokenrequests", "system:apiserver", "", metadata},
+		"a change of the inventory is recorded with what was sent": {"update", inventory, "clusterprofiles", "", "", request},
+		"a change of status is recorded without it":                {"patch", inventory, "clusterprofiles/status", "", "", metadata},
+		"a read is recorded":                                       {"list", inventory, "clusterprofiles", "", "", metadata},
+		"a watch of the garbage collector is not":                  {"watch", inventory, "clusterprofiles", collector, "", none},
+		"a deletion by the garbage collector is":                   {"delete", inventory, "clusterprofiles", collector, "", request},
+		"a probe is not":                                           {verb: "get", path: "/readyz", want: none},
+		"discovery is not":                                         {verb: "get", path: "/apis/multicluster.x-k8s.io/v1alpha1", want: none},
+		"profiling is":                                             {verb: "get", path: "/debug/pprof/heap", want: metadata},
 	} {
 		t.Run(name, func(t *testing.T) {
+			resource, subresource, _ := strings.Cut(test.resource, "/")
 			got := evaluator.EvaluatePolicyRule(authorizer.AttributesRecord{
 				User: &user.DefaultInfo{Name: test.user, Groups: []string{user.AllAuthenticated}},
 				Verb: test.verb, APIGroup: test.group, APIVersion: "v1alpha1", Namespace: "default",
-				Resource: test.resource, Subresource: test.subresource, Path: test.path, ResourceRequest: test.path == "",
+				Resource: resource, Subresource: subresource, Path: test.path, ResourceRequest: test.path == "",
 			})
 			assert.Equal(t, test.want, got.Level)
 			assert.Contains(t, got.OmitStages, auditinternal.StageRequestReceived)

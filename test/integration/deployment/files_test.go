@@ -4,21 +4,20 @@
 package deployment
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -58,8 +57,7 @@ func deployFiles(t *testing.T) string {
 // unseen.
 func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 	t.Helper()
-	client, err := apiextensions.NewForConfig(hub.RESTConfig())
-	require.NoError(t, err)
+	client := testenv.Must[apiextensions.Interface](t)(apiextensions.NewForConfig(hub.RESTConfig()))
 	crds := client.ApiextensionsV1().CustomResourceDefinitions()
 	for _, kind := range []struct{ group, kind, plural string }{
 		{"cert-manager.io", "Certificate", "certificates"},
@@ -81,18 +79,13 @@ func createForeignKinds(t *testing.T, hub *testenv.Cluster) {
 				}},
 			},
 		})
-		require.NoError(t, wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, followTimeout, true, func(ctx context.Context) (bool, error) {
+		testenv.EventuallyIn(t.Context(), t, followTimeout, func(ctx context.Context) error {
 			crd, err := crds.Get(ctx, name, metav1.GetOptions{})
-			if err != nil {
-				return false, err
+			if err == nil && !apihelpers.IsCRDConditionTrue(crd, apiextensionsv1.Established) {
+				err = fmt.Errorf("CRD %s is not established", name)
 			}
-			for _, condition := range crd.Status.Conditions {
-				if condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue {
-					return true, nil
-				}
-			}
-			return false, nil
-		}))
+			return err
+		})
 	}
 }
 
@@ -104,45 +97,40 @@ func kubectl(t *testing.T, cluster *testenv.Cluster, args ...string) string {
 	return out + warnings
 }
 
-// shippedRoles returns the Roles and ClusterRoles of a kustomization, or of the files in a folder
-// without one.
-func shippedRoles(t *testing.T, folder string) []rbacv1.ClusterRole {
+// shipped returns the objects of some kinds of a kustomization, or of the files in a folder without
+// one.
+func shipped[T any](t *testing.T, folder string, kinds ...string) []T {
 	t.Helper()
-	var roles []rbacv1.ClusterRole
-	for document := range bytes.SplitSeq(manifests(t, folder), []byte("\n---\n")) {
-		var role rbacv1.ClusterRole
-		require.NoError(t, yaml.Unmarshal(document, &role))
-		if role.Kind == "Role" || role.Kind == "ClusterRole" {
-			roles = append(roles, role)
+	var all []T
+	for document := range strings.SplitSeq(manifests(t, folder), "\n---\n") {
+		var meta metav1.TypeMeta
+		require.NoError(t, yaml.Unmarshal([]byte(document), &meta))
+		if slices.Contains(kinds, meta.Kind) {
+			var object T
+			require.NoError(t, yaml.Unmarshal([]byte(document), &object))
+			all = append(all, object)
 		}
 	}
-	require.NotEmpty(t, roles, folder)
-	return roles
+	require.NotEmpty(t, all, folder)
+	return all
 }
 
-func manifests(t *testing.T, folder string) []byte {
+func manifests(t *testing.T, folder string) string {
 	t.Helper()
-	path, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
 	if _, err := os.Stat(filepath.Join(folder, "kustomization.yaml")); err == nil {
-		out, err := exec.CommandContext(t.Context(), path, "kustomize", folder).Output()
-		require.NoError(t, err)
-		return out
+		return testenv.MustKubectl(t, "", "", "kustomize", folder)
 	}
-	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
-	require.NoError(t, err)
-	var all [][]byte
-	for _, file := range files {
-		data := testenv.Must[[]byte](t)(os.ReadFile(file))
-		all = append(all, data)
+	var all []string
+	for _, file := range testenv.Must[[]string](t)(filepath.Glob(filepath.Join(folder, "*.yaml"))) {
+		all = append(all, string(testenv.Must[[]byte](t)(os.ReadFile(file))))
 	}
-	return bytes.Join(all, []byte("\n---\n"))
+	return strings.Join(all, "\n---\n")
 }
 
 // replaceIn replaces the one place where a file says before.
 func replaceIn(t *testing.T, file, before, after string) {
 	t.Helper()
-	data := testenv.Must[[]byte](t)(os.ReadFile(file))
-	require.Equal(t, 1, strings.Count(string(data), before), file)
-	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(data), before, after, 1)), 0o600))
+	text := string(testenv.Must[[]byte](t)(os.ReadFile(file)))
+	require.Equal(t, 1, strings.Count(text, before), file)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(text, before, after, 1)), 0o600))
 }

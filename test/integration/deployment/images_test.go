@@ -11,26 +11,23 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // Images are of every program that runs in a Pod.
 func TestImages_Programs(t *testing.T) {
 	root := filepath.Join(artifacts(t), "..")
-	programs, err := os.ReadDir(filepath.Join(root, "cmd"))
-	require.NoError(t, err)
 	var want []string
-	for _, program := range programs {
+	for _, program := range testenv.Must[[]os.DirEntry](t)(os.ReadDir(filepath.Join(root, "cmd"))) {
 		// Users have it on their own machines.
 		if program.Name() != "kubectl-clusterpass" {
 			want = append(want, program.Name())
 		}
 	}
 
-	data, err := os.ReadFile(filepath.Join(root, ".ko.yaml"))
-	require.NoError(t, err)
-	var ko struct {
-		Builds []struct{ ID, Main string }
-	}
+	data := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(root, ".ko.yaml")))
+	var ko struct{ Builds []struct{ ID, Main string } }
 	require.NoError(t, yaml.Unmarshal(data, &ko))
 	var built []string
 	for _, build := range ko.Builds {
@@ -39,8 +36,7 @@ func TestImages_Programs(t *testing.T) {
 	}
 	assert.ElementsMatch(t, want, built)
 
-	dockerfile, err := os.ReadFile(filepath.Join(artifacts(t), "image", "Dockerfile"))
-	require.NoError(t, err)
+	dockerfile := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(artifacts(t), "image", "Dockerfile")))
 	for _, program := range want {
 		for _, line := range []string{
 			" ./cmd/" + program,

@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/test/testenv"
 )
 
 // krewPlugin is what Krew knows of a plugin, v1alpha2.
@@ -88,15 +90,16 @@ func TestKrew_Release(t *testing.T) {
 	dir := t.TempDir()
 	template := filepath.Join(dir, "template.yaml")
 	writeKrewPlugin(t, template, plugin)
-	build := filepath.Join(artifacts(t), "..", "hack", "build-krew.sh")
+	root := filepath.Join(artifacts(t), "..")
 
 	for _, version := range []string{"", "1.2"} {
-		out, err := exec.CommandContext(t.Context(), "make", "--directory="+filepath.Join(artifacts(t), ".."), "krew", "VERSION="+version).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "make", "--directory="+root, "krew", "VERSION="+version).CombinedOutput()
 		failed, ok := errors.AsType[*exec.ExitError](err)
 		require.True(t, ok, "that is no version: %v", err)
 		assert.Equal(t, 2, failed.ExitCode())
 		assert.Contains(t, string(out), "usage: make krew VERSION=vX.Y.Z\n")
 	}
+	build := filepath.Join(root, "hack", "build-krew.sh")
 	out, err := exec.CommandContext(t.Context(), build, "v1.2.3", template, dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
@@ -105,8 +108,7 @@ func TestKrew_Release(t *testing.T) {
 	platform := filled.Spec.Platforms[0]
 	assert.Equal(t, "v1.2.3", filled.Spec.Version)
 	assert.Contains(t, platform.URI, "/v1.2.3/")
-	archive, err := os.ReadFile(filepath.Join(dir, path.Base(platform.URI)))
-	require.NoError(t, err)
+	archive := testenv.Must[[]byte](t)(os.ReadFile(filepath.Join(dir, path.Base(platform.URI))))
 	sum := sha256.Sum256(archive)
 	assert.Equal(t, hex.EncodeToString(sum[:]), platform.Sha256)
 	files := untar(t, archive)
@@ -115,17 +117,14 @@ func TestKrew_Release(t *testing.T) {
 
 	program := filepath.Join(dir, platform.Bin)
 	require.NoError(t, os.WriteFile(program, files[platform.Bin], 0o700))
-	version, err := exec.CommandContext(t.Context(), program, "version").Output()
-	require.NoError(t, err)
+	version := testenv.Must[[]byte](t)(exec.CommandContext(t.Context(), program, "version").Output())
 	assert.Contains(t, string(version), "+clusterpass.")
 }
 
 func readKrewPlugin(t *testing.T, file string) *krewPlugin {
 	t.Helper()
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
 	plugin := &krewPlugin{}
-	require.NoError(t, yaml.UnmarshalStrict(data, plugin))
+	require.NoError(t, yaml.UnmarshalStrict(testenv.Must[[]byte](t)(os.ReadFile(file)), plugin))
 	return plugin
 }
 
@@ -134,8 +133,7 @@ func writeKrewPlugin(t *testing.T, file string, plugin *krewPlugin) {
 	t.Helper()
 	platform := plugin.Spec.Platforms[0]
 	plugin.Spec.Platforms = nil
-	data, err := yaml.Marshal(plugin)
-	require.NoError(t, err)
+	data := testenv.Must[[]byte](t)(yaml.Marshal(plugin))
 	filled := strings.Replace(string(data), "platforms: null\n",
 		"platforms:\n  - uri: "+platform.URI+"\n    sha256: \""+platform.Sha256+"\"\n    bin: "+platform.Bin+"\n", 1)
 	require.NoError(t, os.WriteFile(file, []byte(filled), 0o600))
@@ -144,8 +142,7 @@ func writeKrewPlugin(t *testing.T, file string, plugin *krewPlugin) {
 // untar returns the content of the files of a gzipped archive, by name.
 func untar(t *testing.T, archive []byte) map[string][]byte {
 	t.Helper()
-	unzipped, err := gzip.NewReader(bytes.NewReader(archive))
-	require.NoError(t, err)
+	unzipped := testenv.Must[*gzip.Reader](t)(gzip.NewReader(bytes.NewReader(archive)))
 	files := map[string][]byte{}
 	for reader := tar.NewReader(unzipped); ; {
 		header, err := reader.Next()

@@ -4,7 +4,6 @@
 package deployment
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	cliflag "k8s.io/component-base/cli/flag"
-	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/pkg/apiserver"
 	"clusterpass.dev/pkg/controllermanager"
 	"clusterpass.dev/test/docs"
+	"clusterpass.dev/test/testenv"
 )
 
 // Deployments pass flags that their programs have.
@@ -49,12 +48,11 @@ func TestDeployments_Flags(t *testing.T) {
 
 // TestDeployments_Images names them as the README does, which takes kubectl alone.
 func TestDeployments_Images(t *testing.T) {
-	blocks, err := docs.Read(filepath.Join(artifacts(t), ".."), "docs/install.md")
-	require.NoError(t, err)
 	const overlay = "artifacts/deploy/overlays/embedded-etcd-self-signed"
 	var edit []string
-	for _, block := range blocks {
-		if i := slices.IndexFunc(block.Lines, func(line string) bool { return strings.HasPrefix(line, "$ cat >> "+overlay+"/kustomization.yaml") }); i >= 0 {
+	first := func(line string) bool { return strings.HasPrefix(line, "$ cat >> "+overlay+"/kustomization.yaml") }
+	for _, block := range testenv.Must[[]docs.Block](t)(docs.Read(filepath.Join(artifacts(t), ".."), "docs/install.md")) {
+		if i := slices.IndexFunc(block.Lines, first); i >= 0 {
 			for _, line := range block.Lines[i:] {
 				edit = append(edit, line[len("$ "):])
 			}
@@ -76,14 +74,7 @@ func TestDeployments_Images(t *testing.T) {
 // shippedDeployments returns the Deployments of a kustomization: one for each program.
 func shippedDeployments(t *testing.T, folder string) []appsv1.Deployment {
 	t.Helper()
-	var deployments []appsv1.Deployment
-	for document := range bytes.SplitSeq(manifests(t, folder), []byte("\n---\n")) {
-		var deployment appsv1.Deployment
-		require.NoError(t, yaml.Unmarshal(document, &deployment))
-		if deployment.Kind == "Deployment" {
-			deployments = append(deployments, deployment)
-		}
-	}
+	deployments := shipped[appsv1.Deployment](t, folder, "Deployment")
 	require.Len(t, deployments, 2, folder)
 	return deployments
 }
