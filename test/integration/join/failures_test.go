@@ -30,10 +30,8 @@ func as(t *testing.T, cluster *testenv.Cluster, user string, rules ...rbacv1.Pol
 		require.NoError(t, rbac.ClusterRoleBindings().Delete(ctx, user, metav1.DeleteOptions{}))
 		require.NoError(t, rbac.ClusterRoles().Delete(ctx, user, metav1.DeleteOptions{}))
 	})
-	data, err := cluster.ClientCertKubeconfig(user)
-	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), user)
-	require.NoError(t, os.WriteFile(path, data, 0o600))
+	require.NoError(t, os.WriteFile(path, testenv.Must[[]byte](t)(cluster.ClientCertKubeconfig(user)), 0o600))
 	return path
 }
 
@@ -127,7 +125,7 @@ func TestJoin_WaitsForHealth(t *testing.T) {
 
 // Join returns when the controller manager finds the member healthy.
 func TestJoin_HealthyMember(t *testing.T) {
-	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", "--timeout="+testenv.WaitTimeout.String())
+	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--wait", longTimeout)
 	profile := testenv.Get(t, clusterProfiles(t), "smartfish")
 	assert.True(t, apimeta.IsStatusConditionTrue(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy))
 	assert.NotEmpty(t, profile.Status.Version.Kubernetes)

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/yaml"
@@ -25,25 +26,32 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// notFound turns the error of a read into nil where the object is gone.
-func notFound(err error) error {
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err == nil:
-		return errors.New("it is still there")
-	default:
-		return err
-	}
+// getter is what gone uses of a typed client.
+type getter[T any] interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (T, error)
 }
 
-// request has kubectl create an AuthTokenRequest for a ServiceAccount called account, and returns
-// the answer.
+// gone returns nil where there is no object with that name.
+func gone[T any](ctx context.Context, client getter[T], name string) error {
+	_, err := client.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return errors.Join(errors.New("it is still there"), err)
+}
+
+// tokenRequest returns the manifest of an AuthTokenRequest for a ServiceAccount called account.
+func tokenRequest(cluster, namespace, account, role string) string {
+	return fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
+targetClusterProfile: {apiGroup: multicluster.x-k8s.io, kind: ClusterProfile, name: %s},
+serviceAccountName: %s, serviceAccountNamespace: %s, clusterRoles: [{name: %s}]}}`, cluster, account, namespace, role)
+}
+
+// request has kubectl create an AuthTokenRequest for a ServiceAccount of namespace default, and
+// returns the answer.
 func request(t *testing.T, cluster, account, role string) (*v1alpha1.AuthTokenRequest, error) {
 	t.Helper()
-	manifest := fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
-targetClusterProfile: {apiGroup: multicluster.x-k8s.io, kind: ClusterProfile, name: %s},
-serviceAccountName: %s, serviceAccountNamespace: default, clusterRoles: [{name: %s}]}}`, cluster, account, role)
+	manifest := tokenRequest(cluster, "default", account, role)
 	out, err := testenv.Kubectl(t.Context(), shared.kubeconfig, manifest, "create", "-f", "-", "-o", "yaml")
 	if err != nil {
 		return nil, err
@@ -66,9 +74,14 @@ func mustRequest(t *testing.T, cluster, account, role string) (answer *v1alpha1.
 // clientOf returns a client that uses a kubeconfig.
 func clientOf(t *testing.T, kubeconfig []byte) kubernetes.Interface {
 	t.Helper()
-	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-	require.NoError(t, err)
-	return testenv.Kube(t, config)
+	return testenv.Kube(t, testenv.Must[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(kubeconfig)))
+}
+
+// tryToken has the member be asked with the token of an answer, and returns what it says.
+func tryToken(t *testing.T, answer *v1alpha1.AuthTokenRequest) error {
+	t.Helper()
+	_, err := clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	return err
 }
 
 // Joined members give tokens.
@@ -79,17 +92,15 @@ func TestJoin(t *testing.T) {
 		assert.Contains(t, out, "hub: created clusterprofile.multicluster.x-k8s.io/"+name+" in default\n")
 	}
 	for _, name := range []string{"bravelion", "smartfish"} {
-		answer := mustRequest(t, name, "work", "view")
-		_, err := clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err, name)
+		require.NoError(t, tryToken(t, mustRequest(t, name, "work", "view")), name)
 	}
 
 	t.Run("a role that the member does not allow is refused by it, even for the hub's admin", func(t *testing.T) {
 		_, err := request(t, "bravelion", "root", "cluster-admin")
 		require.ErrorContains(t, err, "does not allow clusterpass (not the requester) what this needs")
 		require.ErrorContains(t, err, "cluster-admin")
-		_, err = shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default").Get(t.Context(), "root", metav1.GetOptions{})
-		require.NoError(t, notFound(err), "nothing is left of it")
+		accounts := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default")
+		require.NoError(t, gone(t.Context(), accounts, "root"), "nothing is left of it")
 	})
 	t.Run("a namespace that the member does not allow is refused by it", func(t *testing.T) {
 		us := clientOf(t, hubSecret(t).Data[kubeconfigKey])
@@ -133,10 +144,8 @@ func TestJoin(t *testing.T) {
 		testenv.Get(t, roles.RoleBindings("team-a"), "clusterpass")
 		out := mustClusterpass(t, join...)
 		assert.Contains(t, out, "member: deleted rolebinding.rbac.authorization.k8s.io/clusterpass in team-a\n")
-		_, err := roles.RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
-		require.NoError(t, notFound(err))
-		_, err = roles.ClusterRoleBindings().Get(t.Context(), "clusterpass:allow-rules", metav1.GetOptions{})
-		require.NoError(t, notFound(err))
+		require.NoError(t, gone(t.Context(), roles.RoleBindings("team-a"), "clusterpass"))
+		require.NoError(t, gone(t.Context(), roles.ClusterRoleBindings(), "clusterpass:allow-rules"))
 	})
 }
 
@@ -148,11 +157,10 @@ func TestUnjoin(t *testing.T) {
 	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--dry-run")
 	assert.Contains(t, out, "hub: deleted authtokengrant.clusterpass.dev/"+answer.Status.GrantName+" in default (client dry run)\n")
 	assert.Contains(t, out, "member: deleted serviceaccount/clusterpass in clusterpass-system (client dry run)\n")
-	_, err := clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err, "a dry run ends no token")
+	require.NoError(t, tryToken(t, answer), "a dry run ends no token")
 
 	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
-	_, err = clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	err := tryToken(t, answer)
 	require.True(t, apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err), "%v", err)
 	waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 	assert.Equal(t, before, snapshots(t, shared.Bravelion))
@@ -163,9 +171,10 @@ func TestUnjoin(t *testing.T) {
 
 // A dry run creates nothing.
 func TestJoin_DryRun(t *testing.T) {
+	join := []string{"join", "bravelion", "--member-context=bravelion", "--allow-namespaces=default,new"}
 	for _, mode := range []string{"client", "server"} {
 		before := snapshots(t, shared.Bravelion)
-		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-cluster-roles=view,veiw")
+		out := mustClusterpass(t, append(join, "--dry-run="+mode, "--allow-cluster-roles=view,veiw")...)
 		assert.Contains(t, out, "warning: the member has no ClusterRole veiw\n", "it may be spelt wrongly")
 		assert.NotContains(t, out, "no ClusterRole view")
 		assert.Contains(t, out, "member: created namespace/new ("+mode+" dry run)\n")
@@ -178,7 +187,7 @@ func TestJoin_DryRun(t *testing.T) {
 		assert.NotContains(t, out, "dry run)", "nothing would change")
 		assert.Contains(t, out, "member: serviceaccount/clusterpass in clusterpass-system unchanged\n")
 		before := snapshots(t, shared.Bravelion)
-		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--dry-run="+mode, "--allow-namespaces=default,new", "--allow-rules")
+		mustClusterpass(t, append(join, "--dry-run="+mode, "--allow-rules")...)
 		assert.Equal(t, before, snapshots(t, shared.Bravelion))
 	}
 }
@@ -207,13 +216,14 @@ func TestJoin_AccessProvider(t *testing.T) {
 	assert.Equal(t, []v1alpha1.ClusterRole{{Name: "view"}}, asked.ClusterRoles)
 	mustRequest(t, "bravelion", "work", "view") // clusterpass itself goes by the other one
 
-	for _, refused := range []struct{ args, words string }{
-		{"--consumer-service-account=other/multikueue", "which --allow-namespaces does not have"},
-		{"--consumer-service-account=default/multikueue --consumer-cluster-roles=admin", `"admin" for consumers is not among those of --allow-cluster-roles`},
-		{"--consumer-service-account=multikueue", "is not NAMESPACE/NAME"},
+	for args, words := range map[string]string{
+		"other/multikueue": "which --allow-namespaces does not have",
+		"default/multikueue --consumer-cluster-roles=admin": `"admin" for consumers is not among those of --allow-cluster-roles`,
+		"multikueue": "is not NAMESPACE/NAME",
 	} {
-		_, err := clusterpass(t.Context(), append([]string{"join", "bravelion", "--member-context=bravelion"}, strings.Fields(refused.args)...)...)
-		require.ErrorContains(t, err, refused.words)
+		join := strings.Fields("join bravelion --member-context=bravelion --consumer-service-account=" + args)
+		_, err := clusterpass(t.Context(), join...)
+		require.ErrorContains(t, err, words)
 	}
 	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 	assert.Nil(t, entry(), "joining without it takes it away")

@@ -5,10 +5,12 @@ package join
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,8 +24,7 @@ import (
 // changedKubeconfig returns the path of bravelion's kubeconfig with its cluster changed.
 func changedKubeconfig(t *testing.T, change func(*clientcmdapi.Cluster)) string {
 	t.Helper()
-	config, err := clientcmd.LoadFromFile(shared.Bravelion.Kubeconfig())
-	require.NoError(t, err)
+	config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.LoadFromFile(shared.Bravelion.Kubeconfig()))
 	for _, cluster := range config.Clusters {
 		change(cluster)
 	}
@@ -48,39 +49,36 @@ func refusedCertificate(t *testing.T) []byte {
 
 // A kubeconfig is refused before anything is written.
 func TestJoin_KubeconfigRefused(t *testing.T) {
-	ca := shared.Bravelion.CA()
 	for name, test := range map[string]struct {
-		change func(*clientcmdapi.Cluster)
-		args   []string
-		want   string
+		proxy, server string
+		ca            []byte
+		args, want    string
 	}{
-		"a password in the URL of the proxy": {
-			change: func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://u:s3cret@127.0.0.1:3128" },
-			want:   "proxy-url must not have a user name or a password",
-		},
-		"a query in the URL of the proxy": {change: func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://127.0.0.1:3128?s3cret" }, want: "proxy-url must not have a query"},
-		"a proxy that is no URL":          {change: func(c *clientcmdapi.Cluster) { c.ProxyURL = "http://u:s3cret%zz@127.0.0.1:3128" }, want: "its proxy-url is not a URL"},
-		"a token in the server's URL":     {change: func(c *clientcmdapi.Cluster) { c.Server = "https://s3cret@127.0.0.1" }, want: "must not have a user name"},
-		"a password in --member-server":   {args: []string{"--member-server=https://u:s3cret@127.0.0.1:1"}, want: "must not have a user name"},
-		"a query":                         {args: []string{"--member-server=https://127.0.0.1?__uid=s3cret"}, want: "a query or a fragment"},
-		"a fragment":                      {args: []string{"--member-server=https://127.0.0.1#s3cret"}, want: "a query or a fragment"},
-		"two slashes":                     {args: []string{"--member-server=https://127.0.0.1//k8s"}, want: "segments"},
-		"port 0":                          {args: []string{"--member-server=https://127.0.0.1:0"}, want: "no valid port"},
-		"an address with a zone":          {args: []string{"--member-server=https://[fe80::1%25eth0]"}, want: "percent signs"},
-		"a CA that is none":               {change: func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = []byte("s3cret") }, want: "is not PEM certificates"},
-		"no CA that can be used": {
-			change: func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = refusedCertificate(t) },
-			want:   "certificate 1 of 1 is unreadable (negative serial number)",
-		},
-		"a CA that no Secret can hold": {change: func(c *clientcmdapi.Cluster) { c.CertificateAuthorityData = bytes.Repeat(ca, 1000) }, want: "480 KiB at most"},
-		"a taint that is none":         {args: []string{"--taint=new:NoSchedule"}, want: "KEY[=VALUE]:EFFECT"},
+		"a password in the URL of the proxy": {proxy: "http://u:s3cret@127.0.0.1:3128", want: "proxy-url must not have a user name or a password"},
+		"a query in the URL of the proxy":    {proxy: "http://127.0.0.1:3128?s3cret", want: "proxy-url must not have a query"},
+		"a proxy that is no URL":             {proxy: "http://u:s3cret%zz@127.0.0.1:3128", want: "its proxy-url is not a URL"},
+		"a token in the server's URL":        {server: "https://s3cret@127.0.0.1", want: "must not have a user name"},
+		"a password in --member-server":      {args: "--member-server=https://u:s3cret@127.0.0.1:1", want: "must not have a user name"},
+		"a query":                            {args: "--member-server=https://127.0.0.1?__uid=s3cret", want: "a query or a fragment"},
+		"a fragment":                         {args: "--member-server=https://127.0.0.1#s3cret", want: "a query or a fragment"},
+		"two slashes":                        {args: "--member-server=https://127.0.0.1//k8s", want: "segments"},
+		"port 0":                             {args: "--member-server=https://127.0.0.1:0", want: "no valid port"},
+		"an address with a zone":             {args: "--member-server=https://[fe80::1%25eth0]", want: "percent signs"},
+		"a CA that is none":                  {ca: []byte("s3cret"), want: "is not PEM certificates"},
+		"no CA that can be used":             {ca: refusedCertificate(t), want: "certificate 1 of 1 is unreadable (negative serial number)"},
+		"a CA that no Secret can hold":       {ca: bytes.Repeat(shared.Bravelion.CA(), 1000), want: "480 KiB at most"},
+		"a taint that is none":               {args: "--taint=new:NoSchedule", want: "KEY[=VALUE]:EFFECT"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if test.change == nil {
-				test.change = func(*clientcmdapi.Cluster) {}
-			}
 			before := snapshots(t, shared.Bravelion)
-			out, err := clusterpass(t.Context(), append([]string{"join", "bravelion", "--member-kubeconfig=" + changedKubeconfig(t, test.change), "--wait=false"}, test.args...)...)
+			kubeconfig := changedKubeconfig(t, func(c *clientcmdapi.Cluster) {
+				c.ProxyURL, c.Server = test.proxy, cmp.Or(test.server, c.Server)
+				if test.ca != nil {
+					c.CertificateAuthorityData = test.ca
+				}
+			})
+			args := append([]string{"join", "bravelion", "--member-kubeconfig=" + kubeconfig, "--wait=false"}, strings.Fields(test.args)...)
+			out, err := clusterpass(t.Context(), args...)
 			require.ErrorContains(t, err, test.want)
 			assert.NotContains(t, out+err.Error(), "s3cret")
 			assert.Equal(t, before, snapshots(t, shared.Bravelion))
@@ -97,8 +95,9 @@ func TestJoin_BundleOfCAs(t *testing.T) {
 	testenv.MustKubectl(t, kubeconfig, "", "get", "namespaces")
 
 	told := joined(t, "bravelion", "--member-context=", "--member-kubeconfig="+kubeconfig)
-	assert.Contains(t, told, "warning: certificate-authority of the member: certificate 1 of 2 is unreadable (negative serial number); it was ignored\n")
-	assert.Contains(t, told, `warning: certificate-authority of the member: a block "EC PRIVATE KEY" is no certificate; it was ignored`)
+	const warning = "warning: certificate-authority of the member: "
+	assert.Contains(t, told, warning+"certificate 1 of 2 is unreadable (negative serial number); it was ignored\n")
+	assert.Contains(t, told, warning+`a block "EC PRIVATE KEY" is no certificate; it was ignored`)
 	for _, provider := range profileOf(t).Status.AccessProviders {
 		assert.Equal(t, string(ca), string(provider.Cluster.CertificateAuthorityData))
 	}
@@ -108,13 +107,11 @@ func TestJoin_BundleOfCAs(t *testing.T) {
 
 	t.Run("and so does the server where somebody else has written the kubeconfig", func(t *testing.T) {
 		secret := hubSecret(t)
-		config, err := clientcmd.Load(secret.Data[kubeconfigKey])
-		require.NoError(t, err)
+		config := testenv.Must[*clientcmdapi.Config](t)(clientcmd.Load(secret.Data[kubeconfigKey]))
 		for _, cluster := range config.Clusters {
 			cluster.CertificateAuthorityData = bundle
 		}
-		secret.Data[kubeconfigKey], err = clientcmd.Write(*config)
-		require.NoError(t, err)
+		secret.Data[kubeconfigKey] = testenv.Must[[]byte](t)(clientcmd.Write(*config))
 		testenv.Update(t, shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace), secret)
 		answer, err := request(t, "bravelion", "work", "view")
 		require.NoError(t, err)

@@ -34,27 +34,20 @@ const team = "team"
 // ClusterProfile is in another namespace.
 func keepSet(t *testing.T) {
 	t.Helper()
-	hub := shared.Hub.Kube(t)
+	hub, sets := shared.Hub.Kube(t), shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
 	testenv.Create(t, hub.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		// The controller manager can't see to the set without the RoleBinding, which goes with the
 		// namespace.
-		all := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team)
-		require.NoError(t, all.Delete(ctx, "fleet", metav1.DeleteOptions{}))
-		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
-			_, err := all.Get(ctx, "fleet", metav1.GetOptions{})
-			return notFound(err)
-		})
+		require.NoError(t, sets.Delete(ctx, "fleet", metav1.DeleteOptions{}))
+		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error { return gone(ctx, sets, "fleet") })
 		require.NoError(t, hub.CoreV1().Namespaces().Delete(ctx, team, metav1.DeleteOptions{}))
-		testenv.EventuallyIn(ctx, t, testenv.WaitTimeout, func(ctx context.Context) error {
-			_, err := hub.CoreV1().Namespaces().Get(ctx, team, metav1.GetOptions{})
-			return notFound(err)
-		})
+		waitNamespaceGone(t, shared.Hub, team)
 	})
-	testenv.Bind(t, hub, team, "clusterpass-credential-sets",
-		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}, "clusterpass:credential-sets")
-	testenv.Create(t, shared.Hub.Clusterpass(t).ClusterpassV1alpha1().ClusterCredentialSets(team), &clusterpassv1alpha1.ClusterCredentialSet{
+	manager := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "clusterpass-system", Name: "clusterpass-controller-manager"}
+	testenv.Bind(t, hub, team, "clusterpass-credential-sets", manager, "clusterpass:credential-sets")
+	testenv.Create(t, sets, &clusterpassv1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "fleet"},
 		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
 			Clusters: clusterpassv1alpha1.ClusterSelection{Namespace: "default", Names: []string{"bravelion"}},
@@ -121,8 +114,8 @@ func leaving(t *testing.T) {
 // returns what it says.
 func requestAs(t *testing.T, kubeconfig string) string {
 	t.Helper()
-	out, err := testenv.Kubectl(t.Context(), kubeconfig, `{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
-targetClusterProfile: {name: bravelion}, serviceAccountName: ordinary, serviceAccountNamespace: default, clusterRoles: [{name: view}]}}`, "create", "--validate=ignore", "-f", "-", "-o", "name")
+	manifest := tokenRequest("bravelion", "default", "ordinary", "view")
+	out, err := testenv.Kubectl(t.Context(), kubeconfig, manifest, "create", "--validate=ignore", "-f", "-", "-o", "name")
 	if err != nil {
 		return err.Error()
 	}
@@ -134,9 +127,10 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 	joined(t, "bravelion")
 	keepSet(t)
 	setReady(t)
-	entitled := as(t, shared.Hub, "entitled", rule("multicluster.x-k8s.io", "authtokenrequests", "create"),
-		rule("multicluster.x-k8s.io", "clusterprofiles/token", "create"), rule("multicluster.x-k8s.io", "clusterprofiles", "bind:view", "in:default"))
-	stranger := as(t, shared.Hub, "stranger", rule("multicluster.x-k8s.io", "authtokenrequests", "create"))
+	asks := rule("multicluster.x-k8s.io", "authtokenrequests", "create")
+	entitled := as(t, shared.Hub, "entitled", asks, rule("multicluster.x-k8s.io", "clusterprofiles/token", "create"),
+		rule("multicluster.x-k8s.io", "clusterprofiles", "bind:view", "in:default"))
+	stranger := as(t, shared.Hub, "stranger", asks)
 	testenv.Eventually(t, func(context.Context) error {
 		if out := requestAs(t, entitled); strings.Contains(out, "Error") {
 			return errors.New(out)
@@ -164,8 +158,7 @@ func TestUnjoin_MemberThatLeaves(t *testing.T) {
 	})
 	t.Run("is let go by sets of other namespaces", func(t *testing.T) {
 		testenv.Eventually(t, func(ctx context.Context) error {
-			_, err := shared.Hub.Kube(t).CoreV1().Secrets(team).Get(ctx, "fleet-bravelion", metav1.GetOptions{})
-			if err := notFound(err); err != nil {
+			if err := gone(ctx, shared.Hub.Kube(t).CoreV1().Secrets(team), "fleet-bravelion"); err != nil {
 				return err
 			}
 			grants, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants(team).List(ctx, metav1.ListOptions{})
@@ -201,15 +194,10 @@ func TestUnjoin_MemberDown(t *testing.T) {
 	keepSet(t)
 	setReady(t)
 	require.NoError(t, shared.Bravelion.Kill("kube-apiserver"))
-	back := func() {
-		require.NoError(t, shared.Bravelion.Restart(context.WithoutCancel(t.Context()), "kube-apiserver"))
-	}
-	restarted := false
-	t.Cleanup(func() {
-		if !restarted {
-			back()
-		}
+	back := sync.OnceFunc(func() {
+		assert.NoError(t, shared.Bravelion.Restart(context.WithoutCancel(t.Context()), "kube-apiserver"))
 	})
+	t.Cleanup(back)
 	testenv.Eventually(t, func(ctx context.Context) error {
 		_, err := clusterpass(ctx, "unjoin", "bravelion", "--timeout=3s")
 		require.ErrorContains(t, err, "not revoked within 3s: team/")
@@ -221,6 +209,5 @@ func TestUnjoin_MemberDown(t *testing.T) {
 		return nil
 	})
 	back()
-	restarted = true
-	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
+	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", longTimeout)
 }

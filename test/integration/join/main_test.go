@@ -8,6 +8,7 @@ package join
 import (
 	"bytes"
 	"context"
+	"io"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -29,6 +30,9 @@ const (
 	tendedBy = "tended"
 )
 
+// longTimeout gives a command the time that tests wait for a condition.
+var longTimeout = "--timeout=" + testenv.WaitTimeout.String()
+
 // shared is a hub with two clusters that are not joined.
 var shared struct {
 	testenv.Fleet
@@ -47,7 +51,9 @@ func TestMain(m *testing.M) {
 }
 
 func writeKubeconfig() error {
-	rules := clientcmd.ClientConfigLoadingRules{Precedence: []string{shared.Hub.Kubeconfig(), shared.Bravelion.Kubeconfig(), shared.Smartfish.Kubeconfig()}}
+	rules := clientcmd.ClientConfigLoadingRules{Precedence: []string{
+		shared.Hub.Kubeconfig(), shared.Bravelion.Kubeconfig(), shared.Smartfish.Kubeconfig(),
+	}}
 	config, err := rules.Load()
 	if err != nil {
 		return err
@@ -60,12 +66,17 @@ func writeKubeconfig() error {
 // clusterpass runs `kubectl clusterpass` and returns what it prints.
 func clusterpass(ctx context.Context, args ...string) (string, error) {
 	var out bytes.Buffer
-	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &out, ErrOut: &out})
+	err := clusterpassTo(ctx, &out, args...)
+	return out.String(), err
+}
+
+// clusterpassTo is clusterpass that prints to out.
+func clusterpassTo(ctx context.Context, out io.Writer, args ...string) error {
+	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: out, ErrOut: out})
 	cmd.SetArgs(append([]string{"--kubeconfig=" + shared.kubeconfig, "--cache-dir=" + filepath.Join(shared.Dir, "cache")}, args...))
 	cmd.SetContext(ctx)
 	cmd.SilenceErrors = true
-	err := cmd.Execute()
-	return out.String(), err
+	return cmd.Execute()
 }
 
 // mustClusterpass is clusterpass where it has to go well.

@@ -4,9 +4,8 @@
 package join
 
 import (
-	"bytes"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,7 +21,9 @@ import (
 func TestJoin_Manifests(t *testing.T) {
 	for folder, rules := range map[string]bool{"artifacts/deploy/member": false, "artifacts/deploy/member/overlays/rules": true} {
 		t.Run(folder, func(t *testing.T) {
-			allowed := clusterpassjoin.Allowed{ClusterRoles: []string{"view", "edit", "cluster-admin"}, Namespaces: []string{"default"}, Rules: rules, Usage: true}
+			allowed := clusterpassjoin.Allowed{
+				ClusterRoles: []string{"view", "edit", "cluster-admin"}, Namespaces: []string{"default"}, Rules: rules, Usage: true,
+			}
 			made := map[string]any{}
 			for _, o := range allowed.Objects() {
 				made[o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName()] = o.Object
@@ -35,15 +36,11 @@ func TestJoin_Manifests(t *testing.T) {
 // manifests returns the objects of a kustomization by kind and name.
 func manifests(t *testing.T, folder string) map[string]any {
 	t.Helper()
-	root := testenv.Root(t)
-	kubectl, err := testenv.ToolPath("kubectl")
-	require.NoError(t, err)
-	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", filepath.Join(root, folder)).Output()
-	require.NoError(t, err)
+	out := testenv.MustKubectl(t, "", "", "kustomize", filepath.Join(testenv.Root(t), folder))
 	all := map[string]any{}
-	for document := range bytes.SplitSeq(out, []byte("\n---\n")) {
+	for document := range strings.SplitSeq(out, "\n---\n") {
 		o := &unstructured.Unstructured{}
-		require.NoError(t, yaml.Unmarshal(document, &o.Object))
+		require.NoError(t, yaml.Unmarshal([]byte(document), &o.Object))
 		all[o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName()] = o.Object
 	}
 	return all

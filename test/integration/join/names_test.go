@@ -29,7 +29,7 @@ func secretOf(t *testing.T, profile string) *corev1.Secret {
 	return nil
 }
 
-// joinedAs joins a member as a ClusterProfile of another name than its own, until the test ends.
+// joinAs joins a member as a ClusterProfile of another name than its own, until the test ends.
 func joinAs(t *testing.T, namespace, name, cluster string) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -78,8 +78,7 @@ func TestJoin_LongNames(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = clientOf(t, answer.Status.Kubeconfig).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-			return err
+			return tryToken(t, answer)
 		})
 		mustClusterpass(t, "unjoin", name, "--member-context=bravelion")
 		assert.Nil(t, secretOf(t, "default/"+name))

@@ -5,7 +5,6 @@ package join
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -22,8 +21,7 @@ import (
 // granted has bravelion give a token of an account in namespace team-a, and returns the grant.
 func granted(t *testing.T, account, role string) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
-	request := fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: AuthTokenRequest, metadata: {namespace: default}, spec: {
-targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountNamespace: team-a, clusterRoles: [{name: %s}]}}`, account, role)
+	request := tokenRequest("bravelion", "team-a", account, role)
 	var name string
 	testenv.Eventually(t, func(ctx context.Context) (err error) {
 		name, err = testenv.Kubectl(ctx, shared.kubeconfig, request, "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
@@ -35,8 +33,7 @@ targetClusterProfile: {name: bravelion}, serviceAccountName: %s, serviceAccountN
 // accountGone returns nil where team-a of bravelion has no such ServiceAccount.
 func accountGone(t *testing.T, name string) error {
 	t.Helper()
-	_, err := shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("team-a").Get(t.Context(), name, metav1.GetOptions{})
-	return notFound(err)
+	return gone(t.Context(), shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("team-a"), name)
 }
 
 func TestJoin_NarrowsNoGrant(t *testing.T) {
@@ -62,12 +59,10 @@ func TestJoin_NarrowsNoGrant(t *testing.T) {
 	}
 	t.Run("and what is still allowed is no matter", func(t *testing.T) { mustClusterpass(t, wide...) })
 	t.Run("but where the grants are to be revoked", func(t *testing.T) {
-		mustClusterpass(t, append(join, "--revoke-grants", "--timeout="+testenv.WaitTimeout.String())...)
+		mustClusterpass(t, append(join, "--revoke-grants", longTimeout)...)
 		require.NoError(t, accountGone(t, "narrowed"))
-		_, err := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default").Get(t.Context(), g.Name, metav1.GetOptions{})
-		require.NoError(t, notFound(err))
-		_, err = shared.Bravelion.Kube(t).RbacV1().RoleBindings("team-a").Get(t.Context(), "clusterpass", metav1.GetOptions{})
-		require.NoError(t, notFound(err))
+		require.NoError(t, gone(t.Context(), shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default"), g.Name))
+		require.NoError(t, gone(t.Context(), shared.Bravelion.Kube(t).RbacV1().RoleBindings("team-a"), "clusterpass"))
 	})
 }
 
@@ -107,7 +102,7 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	require.ErrorContains(t, err, "nothing shows that it is the cluster of authtokengrant default/"+g.Name)
 	require.Error(t, accountGone(t, "stuck"))
 
-	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
+	out = mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", longTimeout)
 	assert.Contains(t, out, "member: deleted what authtokengrant.clusterpass.dev/"+g.Name+" in default owns\n")
 	require.NoError(t, accountGone(t, "stuck"))
 }

@@ -18,38 +18,34 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
+// deleter is a typed client of what can be deleted.
+type deleter interface {
+	Delete(ctx context.Context, name string, opts metav1.DeleteOptions) error
+}
+
 // TestJoin_CredentialOnly takes the command out of the condition, and runs it.
 func TestJoin_CredentialOnly(t *testing.T) {
 	allowed := []string{"--cluster-manager=" + tendedBy, "--allow-cluster-roles=view,edit", "--allow-namespaces=default,team-a"}
-	joined(t, "bravelion", append(allowed, "--wait", "--timeout="+testenv.WaitTimeout.String())...)
+	joined(t, "bravelion", append(allowed, "--wait", longTimeout)...)
 	admin := shared.Bravelion.Kube(t)
 	names := slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion)))
 
 	for _, lost := range []struct {
 		name, reason string
-		remove       func(ctx context.Context) error
+		client       deleter
+		object       string
 	}{
-		{"the namespace", "Unauthorized", func(ctx context.Context) error {
-			return admin.CoreV1().Namespaces().Delete(ctx, "clusterpass-system", metav1.DeleteOptions{})
-		}},
-		{"the ServiceAccount", "Unauthorized", func(ctx context.Context) error {
-			return admin.CoreV1().ServiceAccounts("clusterpass-system").Delete(ctx, "clusterpass", metav1.DeleteOptions{})
-		}},
-		{"the Secret that tokens are bound to", "Unauthorized", func(ctx context.Context) error {
-			return admin.CoreV1().Secrets("clusterpass-system").Delete(ctx, member.CredentialSecret, metav1.DeleteOptions{})
-		}},
-		{"the ClusterRoleBinding", "RightsLost", func(ctx context.Context) error {
-			return admin.RbacV1().ClusterRoleBindings().Delete(ctx, "clusterpass", metav1.DeleteOptions{})
-		}},
-		{"the ClusterRole", "RightsLost", func(ctx context.Context) error {
-			return admin.RbacV1().ClusterRoles().Delete(ctx, "clusterpass", metav1.DeleteOptions{})
-		}},
+		{"the namespace", "Unauthorized", admin.CoreV1().Namespaces(), "clusterpass-system"},
+		{"the ServiceAccount", "Unauthorized", admin.CoreV1().ServiceAccounts("clusterpass-system"), "clusterpass"},
+		{"the Secret that tokens are bound to", "Unauthorized", admin.CoreV1().Secrets("clusterpass-system"), member.CredentialSecret},
+		{"the ClusterRoleBinding", "RightsLost", admin.RbacV1().ClusterRoleBindings(), "clusterpass"},
+		{"the ClusterRole", "RightsLost", admin.RbacV1().ClusterRoles(), "clusterpass"},
 	} {
 		t.Run(lost.name, func(t *testing.T) {
 			// So that all is noted on the member again.
-			mustClusterpass(t, append([]string{"join", "bravelion", "--member-context=bravelion", "--timeout=" + testenv.WaitTimeout.String()}, allowed...)...)
+			mustClusterpass(t, append([]string{"join", "bravelion", "--member-context=bravelion", longTimeout}, allowed...)...)
 			conditionAs(t, "Joined", "Accepted")
-			require.NoError(t, lost.remove(t.Context()))
+			require.NoError(t, lost.client.Delete(t.Context(), lost.object, metav1.DeleteOptions{}))
 			if lost.name == "the namespace" {
 				waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 			}
@@ -62,11 +58,11 @@ func TestJoin_CredentialOnly(t *testing.T) {
 
 			_, command, found := strings.Cut(condition.Message, "Run: kubectl clusterpass ")
 			require.True(t, found, condition.Message)
-			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), "--timeout="+testenv.WaitTimeout.String())...)
+			mustClusterpass(t, append(strings.Fields(strings.ReplaceAll(command, "CONTEXT", "bravelion")), longTimeout)...)
 			conditionAs(t, "Joined", "Accepted")
 			assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
 			mustRequest(t, "bravelion", "restored", "edit")
-			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", "--timeout="+testenv.WaitTimeout.String())
+			mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=restored", longTimeout)
 		})
 	}
 	t.Run("what an earlier release did not make", func(t *testing.T) {
@@ -76,8 +72,8 @@ func TestJoin_CredentialOnly(t *testing.T) {
 		require.NoError(t, bindings.Delete(t.Context(), "clusterpass:identity", metav1.DeleteOptions{}))
 		_, err := request(t, "bravelion", "unidentified", "edit")
 		require.NoError(t, err, "access by a Secret works without")
-		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", "--timeout="+testenv.WaitTimeout.String())
-		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", "--timeout="+testenv.WaitTimeout.String())
+		mustClusterpass(t, "revoke", "--all-namespaces", "--service-account=unidentified", longTimeout)
+		mustClusterpass(t, "join", "bravelion", "--namespace=default", "--credential-only", "--member-context=bravelion", longTimeout)
 		assert.Equal(t, names, slices.Sorted(maps.Keys(snapshot(t, shared.Bravelion))))
 		assert.Equal(t, main.ResourceVersion, testenv.Get(t, roles, "clusterpass").ResourceVersion, "what is allowed is left as it is")
 	})

@@ -23,7 +23,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -54,19 +53,18 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	t.Helper()
 	const name = "admin-behind-a-proxy"
 	client := shared.Bravelion.Kube(t)
-	testenv.Create(t, client.CoreV1().ServiceAccounts("default"), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	accounts := client.CoreV1().ServiceAccounts("default")
+	testenv.Create(t, accounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	testenv.Bind(t, client, "", name, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}, "cluster-admin")
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		require.NoError(t, client.RbacV1().ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{}))
-		require.NoError(t, client.CoreV1().ServiceAccounts("default").Delete(ctx, name, metav1.DeleteOptions{}))
+		require.NoError(t, accounts.Delete(ctx, name, metav1.DeleteOptions{}))
 	})
-	token, err := client.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	token, err := accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	target, err := url.Parse(shared.Bravelion.Server())
-	require.NoError(t, err)
-	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy := httputil.NewSingleHostReverseProxy(testenv.Must[*url.URL](t)(url.Parse(shared.Bravelion.Server())))
 	proxy.Transport, err = rest.TransportFor(rest.AnonymousClientConfig(shared.Bravelion.RESTConfig()))
 	require.NoError(t, err)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,17 +79,17 @@ func adminBehind(t *testing.T, change http.HandlerFunc) string {
 	t.Cleanup(server.Close)
 
 	config := clientcmdapi.NewConfig()
-	config.Clusters["m"] = &clientcmdapi.Cluster{Server: server.URL, CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	config.Clusters["m"] = &clientcmdapi.Cluster{Server: server.URL, CertificateAuthorityData: ca}
 	config.AuthInfos["m"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts["m"] = &clientcmdapi.Context{Cluster: "m", AuthInfo: "m"}
 	config.CurrentContext = "m"
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	require.NoError(t, clientcmd.WriteToFile(*config, path))
-	admin, err := clientcmd.BuildConfigFromFlags("", path)
-	require.NoError(t, err)
+	admin := testenv.Kube(t, testenv.Must[*rest.Config](t)(clientcmd.BuildConfigFromFlags("", path)))
 	// The binding takes a moment to be known.
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, err := kubernetes.NewForConfigOrDie(admin).CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		_, err := admin.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		return err
 	})
 	return path
@@ -140,6 +138,6 @@ func TestJoin_ProxyDropsTokens(t *testing.T) {
 	})
 	_, err := clusterpass(t.Context(), "join", "bravelion", "--member-kubeconfig="+kubeconfig, "--wait=false")
 	require.ErrorContains(t, err, `does not work: the member takes the token for that of user "system:anonymous"`)
-	_, err = shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member-default-bravelion", metav1.GetOptions{})
-	require.NoError(t, notFound(err), "the hub has no credential that does not work")
+	secrets := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system")
+	require.NoError(t, gone(t.Context(), secrets, "member-default-bravelion"), "the hub has no credential that does not work")
 }

@@ -47,26 +47,20 @@ func aged(t *testing.T, issued, ends time.Duration) (*corev1.Secret, string) {
 	t.Helper()
 	secret := hubSecret(t)
 	token := member.KubeconfigToken(secret.Data[kubeconfigKey], "")
-	parsed, err := jwt.ParseSigned(token)
-	require.NoError(t, err)
+	parsed := testenv.Must[*jwt.JSONWebToken](t)(jwt.ParseSigned(token))
 	claims := map[string]any{}
 	require.NoError(t, parsed.UnsafeClaimsWithoutVerification(&claims))
 	now := time.Now()
 	claims["iat"], claims["nbf"], claims["exp"] = now.Add(issued).Unix(), now.Add(issued).Unix(), now.Add(ends).Unix()
 
-	key, err := keyutil.PrivateKeyFromFile(filepath.Join(shared.Bravelion.Dir(), "pki", "service-account.key"))
-	require.NoError(t, err)
+	key := testenv.Must[any](t)(keyutil.PrivateKeyFromFile(filepath.Join(shared.Bravelion.Dir(), "pki", "service-account.key")))
 	private, ok := key.(*rsa.PrivateKey)
 	require.True(t, ok)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: private}, nil)
-	require.NoError(t, err)
-	token, err = jwt.Signed(signer).Claims(claims).CompactSerialize()
-	require.NoError(t, err)
+	signer := testenv.Must[jose.Signer](t)(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: private}, nil))
+	token = testenv.Must[string](t)(jwt.Signed(signer).Claims(claims).CompactSerialize())
 
-	secret.Data[kubeconfigKey], err = member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
-	require.NoError(t, err)
-	secret = testenv.Update(t, shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace), secret)
-	return secret, token
+	secret.Data[kubeconfigKey] = testenv.Must[[]byte](t)(member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token))
+	return testenv.Update(t, shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace), secret), token
 }
 
 // whoami asks bravelion whom it takes the holder of a token for.
@@ -74,12 +68,23 @@ func whoami(t *testing.T, token string) (string, error) {
 	t.Helper()
 	config := rest.AnonymousClientConfig(shared.Bravelion.RESTConfig())
 	config.BearerToken = token
-	client := testenv.Kube(t, config)
-	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	reviews := testenv.Kube(t, config).AuthenticationV1().SelfSubjectReviews()
+	review, err := reviews.Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		return "", err
 	}
 	return review.Status.UserInfo.Username, nil
+}
+
+// waitTokenEnded waits until bravelion no longer accepts a token.
+func waitTokenEnded(t *testing.T, token string) {
+	t.Helper()
+	testenv.Eventually(t, func(context.Context) error {
+		if _, err := whoami(t, token); err == nil {
+			return errors.New("the token is still accepted")
+		}
+		return nil
+	})
 }
 
 // clusterProfiles returns a client for the hub's ClusterProfiles.
@@ -114,10 +119,9 @@ func TestRotation(t *testing.T) {
 	mustRequest(t, "bravelion", "work", "view")
 	secret, old := aged(t, -90*time.Minute, 3*time.Minute)
 	before := profileOf(t)
-	changes, err := shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Watch(t.Context(), metav1.ListOptions{
+	changes := testenv.Must[watch.Interface](t)(shared.Hub.Kube(t).CoreV1().Secrets(secret.Namespace).Watch(t.Context(), metav1.ListOptions{
 		FieldSelector: "metadata.name=" + secret.Name, ResourceVersion: secret.ResourceVersion,
-	})
-	require.NoError(t, err)
+	}))
 	defer changes.Stop()
 
 	// Tokens are minted all the while.
@@ -143,13 +147,13 @@ func TestRotation(t *testing.T) {
 		require.NoError(t, err, "both are valid")
 		assert.Equal(t, "system:serviceaccount:clusterpass-system:clusterpass", name)
 	}
-	want, err := member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
-	require.NoError(t, err)
+	want := testenv.Must[[]byte](t)(member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token))
 	assert.Equal(t, string(want), string(renewed.Data[kubeconfigKey]), "nothing else is changed")
 
 	t.Run("which is told, and not written into the ClusterProfile", func(t *testing.T) {
+		renewal := metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.uid=" + string(before.UID)}
 		testenv.Eventually(t, func(ctx context.Context) error {
-			list, err := shared.Hub.Kube(t).CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.uid=" + string(before.UID)})
+			list, err := shared.Hub.Kube(t).CoreV1().Events("default").List(ctx, renewal)
 			if err == nil && len(list.Items) != 1 {
 				err = fmt.Errorf("%d events", len(list.Items))
 			}
@@ -168,12 +172,7 @@ func TestRotation(t *testing.T) {
 	t.Run("and it ends with the Secret that it is bound to", func(t *testing.T) {
 		secrets := shared.Bravelion.Kube(t).CoreV1().Secrets("clusterpass-system")
 		require.NoError(t, secrets.Delete(t.Context(), member.CredentialSecret, metav1.DeleteOptions{}))
-		testenv.Eventually(t, func(context.Context) error {
-			if _, err := whoami(t, token); err == nil {
-				return errors.New("the token is still accepted")
-			}
-			return nil
-		})
+		waitTokenEnded(t, token)
 		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 		_, err := whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
 		require.NoError(t, err, "joining again gives a new one")
@@ -188,22 +187,17 @@ func TestRotation(t *testing.T) {
 // TestRotation_HubShutOut follows docs/security.md, with a hub that has prepared for it.
 func TestRotation_HubShutOut(t *testing.T) {
 	joined(t, "bravelion", "--allow-rules")
-	admin := shared.Bravelion.Kube(t)
-	unbound, err := clientOf(t, hubSecret(t).Data[kubeconfigKey]).CoreV1().ServiceAccounts("clusterpass-system").CreateToken(t.Context(), "clusterpass",
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(7 * 24 * 3600))}}, metav1.CreateOptions{})
+	accounts := clientOf(t, hubSecret(t).Data[kubeconfigKey]).CoreV1().ServiceAccounts("clusterpass-system")
+	week := authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(7 * 24 * 3600))}
+	unbound, err := accounts.CreateToken(t.Context(), "clusterpass", &authenticationv1.TokenRequest{Spec: week}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = whoami(t, unbound.Status.Token)
 	require.NoError(t, err)
 
 	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "delete", "clusterrolebindings,rolebindings", "-A", "-l", "app.kubernetes.io/part-of=clusterpass")
 	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
-	testenv.Eventually(t, func(context.Context) error {
-		if _, err := whoami(t, unbound.Status.Token); err == nil {
-			return errors.New("the token is still accepted")
-		}
-		return nil
-	})
-	bindings := testenv.List(t, admin.RbacV1().ClusterRoleBindings(), metav1.ListOptions{})
+	waitTokenEnded(t, unbound.Status.Token)
+	bindings := testenv.List(t, shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings(), metav1.ListOptions{})
 	for i := range bindings.Items {
 		for _, subject := range bindings.Items[i].Subjects {
 			assert.False(t, subject.Namespace == "clusterpass-system" && subject.Name == "clusterpass", bindings.Items[i].Name)
@@ -223,15 +217,14 @@ func TestJoin_AccountMadeAnew(t *testing.T) {
 	mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false")
 	token := member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], "")
 	assert.NotEqual(t, old, token)
-	claims, err := member.ParseToken(token)
-	require.NoError(t, err)
+	claims := testenv.Must[*member.BoundToken](t)(member.ParseToken(token))
 	account := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system"), "clusterpass")
 	assert.Equal(t, account.UID, claims.ServiceAccount.UID)
 }
 
 // A credential that has ended is reported, with what mends it.
 func TestRotation_CredentialEnded(t *testing.T) {
-	joined(t, "bravelion", "--cluster-manager="+tendedBy, "--allow-cluster-roles=view,edit", "--wait", "--timeout="+testenv.WaitTimeout.String())
+	joined(t, "bravelion", "--cluster-manager="+tendedBy, "--allow-cluster-roles=view,edit", "--wait", longTimeout)
 	_, ended := aged(t, -time.Hour, -time.Minute)
 	_, err := whoami(t, ended)
 	require.Error(t, err)
@@ -250,7 +243,8 @@ func TestRotation_CredentialEnded(t *testing.T) {
 		require.ErrorContains(t, err, "Nothing was changed on either cluster")
 	})
 	t.Run("with dry-run nothing happens", func(t *testing.T) {
-		assert.Contains(t, mustClusterpass(t, append(mend, "--dry-run=client")...), "hub: configured secret/member-default-bravelion in clusterpass-system")
+		out := mustClusterpass(t, append(mend, "--dry-run=client")...)
+		assert.Contains(t, out, "hub: configured secret/member-default-bravelion in clusterpass-system")
 	})
 	t.Run("nor with what says that more is to be done", func(t *testing.T) {
 		_, err := clusterpass(t.Context(), append(mend, "--allow-cluster-roles=view")...)
@@ -258,7 +252,7 @@ func TestRotation_CredentialEnded(t *testing.T) {
 	})
 	assert.Equal(t, before, hubSecret(t))
 
-	mustClusterpass(t, append(mend, "--timeout="+testenv.WaitTimeout.String())...)
+	mustClusterpass(t, append(mend, longTimeout)...)
 	conditionAs(t, inventoryv1alpha1.ClusterConditionControlPlaneHealthy, "Ready")
 	assert.Equal(t, rights, snapshot(t, shared.Bravelion), "nothing changes on the member")
 	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))

@@ -7,7 +7,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
@@ -36,16 +35,14 @@ var onHub = append([]schema.GroupVersionResource{
 // what Kubernetes itself puts into a new namespace.
 func snapshot(t *testing.T, cluster *testenv.Cluster) map[string]string {
 	t.Helper()
-	client, err := metadata.NewForConfig(cluster.RESTConfig())
-	require.NoError(t, err)
+	client := testenv.Must[metadata.Interface](t)(metadata.NewForConfig(cluster.RESTConfig()))
 	resources := everywhere
 	if cluster == shared.Hub {
 		resources = onHub
 	}
 	all := map[string]string{}
 	for _, resource := range resources {
-		list, err := client.Resource(resource).List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
+		list := testenv.List(t, client.Resource(resource), metav1.ListOptions{})
 		for i := range list.Items {
 			o := &list.Items[i]
 			if o.Name != "kube-root-ca.crt" && (resource.Resource != "serviceaccounts" || o.Name != "default") {
@@ -66,7 +63,6 @@ func snapshots(t *testing.T, member *testenv.Cluster) [2]map[string]string {
 func waitNamespaceGone(t *testing.T, cluster *testenv.Cluster, name string) {
 	t.Helper()
 	testenv.EventuallyIn(context.WithoutCancel(t.Context()), t, testenv.WaitTimeout, func(ctx context.Context) error {
-		_, err := cluster.Kube(t).CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		return notFound(err)
+		return gone(ctx, cluster.Kube(t).CoreV1().Namespaces(), name)
 	})
 }

@@ -24,20 +24,17 @@ import (
 // Unjoin goes on where half is gone.
 func TestUnjoin_HalfIsGone(t *testing.T) {
 	before := snapshots(t, shared.Bravelion)
-	for name, remove := range map[string]func() error{
-		"the ClusterProfile": func() error {
-			return clusterProfiles(t).Delete(t.Context(), "bravelion", metav1.DeleteOptions{})
-		},
-		"the Secret on the hub": func() error {
-			return shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{})
-		},
-		"the account on the member": func() error {
-			return shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system").Delete(t.Context(), "clusterpass", metav1.DeleteOptions{})
-		},
+	for name, lost := range map[string]struct {
+		client deleter
+		object string
+	}{
+		"the ClusterProfile":        {clusterProfiles(t), "bravelion"},
+		"the Secret on the hub":     {shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion"},
+		"the account on the member": {shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("clusterpass-system"), "clusterpass"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			joined(t, "bravelion")
-			require.NoError(t, remove())
+			require.NoError(t, lost.client.Delete(t.Context(), lost.object, metav1.DeleteOptions{}))
 			mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion")
 			waitNamespaceGone(t, shared.Bravelion, "clusterpass-system")
 			assert.Equal(t, before, snapshots(t, shared.Bravelion))
@@ -50,7 +47,8 @@ func TestUnjoin_AbandonMember(t *testing.T) {
 	before := snapshot(t, shared.Hub)
 	joined(t, "bravelion")
 	answer := mustRequest(t, "bravelion", "lost", "view")
-	require.NoError(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system").Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{}))
+	secrets := shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system")
+	require.NoError(t, secrets.Delete(t.Context(), "member-default-bravelion", metav1.DeleteOptions{}))
 
 	_, err := clusterpass(t.Context(), "unjoin", "bravelion", "--timeout=2s")
 	require.ErrorContains(t, err, "not revoked within 2s: default/"+answer.Status.GrantName)
@@ -72,8 +70,7 @@ func TestUnjoin_AbandonMember(t *testing.T) {
 	out = joined(t, "bravelion")
 	assert.Contains(t, out, "member: deleted ServiceAccount lost in default of a grant that is gone\n")
 	assert.NotContains(t, out, "theirs")
-	_, err = accounts.Get(t.Context(), "lost", metav1.GetOptions{})
-	require.NoError(t, notFound(err))
+	require.NoError(t, gone(t.Context(), accounts, "lost"))
 	_, err = accounts.Get(t.Context(), theirs.Name, metav1.GetOptions{})
 	require.NoError(t, err, "what another hub has is left alone")
 	testenv.Eventually(t, func(context.Context) error {
@@ -160,7 +157,5 @@ func TestJoin_LogsNoToken(t *testing.T) {
 	})
 	file := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(file, []byte(log), 0o600))
-	found, err := testenv.FindTokens([]string{token}, []string{file})
-	require.NoError(t, err)
-	assert.Empty(t, found)
+	assert.Empty(t, testenv.Must[[]string](t)(testenv.FindTokens([]string{token}, []string{file})))
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,10 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/cli"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -44,12 +41,10 @@ func (w *watchedFor) Write(p []byte) (int, error) {
 func TestJoin_ServerAway(t *testing.T) {
 	joined(t, "bravelion")
 	out := &watchedFor{words: []byte("waiting for condition"), seen: make(chan struct{})}
-	cmd := cli.NewCommand(genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: out, ErrOut: out})
-	cmd.SetArgs([]string{"--kubeconfig=" + shared.kubeconfig, "--cache-dir=" + filepath.Join(shared.Dir, "cache"), "join", "bravelion", "--member-context=bravelion", "--timeout=5m"})
-	cmd.SilenceErrors = true
-	cmd.SetContext(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- cmd.Execute() }()
+	go func() {
+		done <- clusterpassTo(t.Context(), out, "join", "bravelion", "--member-context=bravelion", "--timeout=5m")
+	}()
 	select {
 	case <-out.seen:
 	case err := <-done:
@@ -96,26 +91,22 @@ func TestJoin_ServerAway(t *testing.T) {
 }
 
 func TestJoin_UnreachableAddress(t *testing.T) {
-	ports, err := testenv.FreePorts(1)
-	require.NoError(t, err)
-	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
+	nowhere := fmt.Sprintf("https://127.0.0.1:%d", testenv.Must[[]int](t)(testenv.FreePorts(1))[0])
 	joined(t, "smartfish", "--cluster-manager="+tendedBy, "--member-server="+nowhere)
 	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy}
-	_, err = clusterpass(t.Context(), append(join, "--member-server="+nowhere, "--timeout=15s")...)
+	_, err := clusterpass(t.Context(), append(join, "--member-server="+nowhere, "--timeout=15s")...)
 	require.ErrorContains(t, err, "connection refused")
 	require.ErrorContains(t, err, "You reach the member, and the hub does not, at "+nowhere)
 	require.ErrorContains(t, err, "--member-server=URL")
-	out := mustClusterpass(t, append(join, "--member-server="+shared.Smartfish.Server(), "--timeout="+testenv.WaitTimeout.String())...)
+	out := mustClusterpass(t, append(join, "--member-server="+shared.Smartfish.Server(), longTimeout)...)
 	assert.Contains(t, out, "is healthy")
 }
 
 // TestJoin_NewAddress moves a healthy member to an address that the hub does not reach, and back.
 func TestJoin_NewAddress(t *testing.T) {
-	ports, err := testenv.FreePorts(1)
-	require.NoError(t, err)
-	nowhere := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
+	nowhere := fmt.Sprintf("https://127.0.0.1:%d", testenv.Must[[]int](t)(testenv.FreePorts(1))[0])
 	joined(t, "smartfish", "--cluster-manager="+tendedBy)
-	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy, "--timeout=" + testenv.WaitTimeout.String()}
+	join := []string{"join", "smartfish", "--member-context=smartfish", "--cluster-manager=" + tendedBy, longTimeout}
 	mustClusterpass(t, join...)
 	there := append(join[:len(join)-1:len(join)-1], "--member-server="+nowhere)
 
