@@ -115,7 +115,10 @@ func TestDeployment(t *testing.T) {
 			{verb: "create", namespace: system, resource: "secrets"},
 			{verb: "delete", namespace: system, resource: "secrets"},
 			{verb: "update", namespace: "default", resource: "secrets"},
-			{verb: "update", namespace: system, group: "coordination.k8s.io", resource: "leases", name: "clusterpass-controller-manager", allowed: true},
+			{
+				verb: "update", namespace: system, group: "coordination.k8s.io", resource: "leases",
+				name: "clusterpass-controller-manager", allowed: true,
+			},
 			{verb: "update", namespace: system, group: "coordination.k8s.io", resource: "leases", name: "another"},
 			{verb: "create", namespace: "default", group: "events.k8s.io", resource: "events", allowed: true},
 			{verb: "create", group: "authorization.k8s.io", resource: "subjectaccessreviews", allowed: true},

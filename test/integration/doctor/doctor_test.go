@@ -82,7 +82,8 @@ func TestDoctor_APIServiceGone(t *testing.T) {
 
 func TestDoctor_APIServiceWithoutCA(t *testing.T) {
 	testenv.Patch(t, apiServices(t), apiService, `{"spec":{"caBundle":null}}`)
-	expect(t, options(), expected{"certificates", doctor.Fail, apiService, "it has no caBundle", "kubectl apply -k artifacts/deploy/overlays/"})
+	expect(t, options(), expected{"certificates", doctor.Fail, apiService, "it has no caBundle",
+		"kubectl apply -k artifacts/deploy/overlays/"})
 	expect(t, options(), expected{"apiservices", doctor.Fail, apiService, "FailedDiscoveryCheck", "trust the server's CA"})
 
 	require.NoError(t, shared.Server.Register(t.Context()))
@@ -98,7 +99,8 @@ func TestDoctor_ServerDown(t *testing.T) {
 		namespaces := shared.Hub.Kube(t).CoreV1().Namespaces()
 		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}})
 		require.NoError(t, namespaces.Delete(t.Context(), "hangs", metav1.DeleteOptions{}))
-		expect(t, options(), expected{"namespaces", doctor.Fail, "Namespace hangs", "NamespaceDeletionDiscoveryFailure: ", "kubectl delete apiservice " + apiService})
+		expect(t, options(), expected{"namespaces", doctor.Fail, "Namespace hangs", "NamespaceDeletionDiscoveryFailure: ",
+			"kubectl delete apiservice " + apiService})
 		clients := testenv.Must[*doctor.Clients](t)(doctor.NewClients(shared.Hub.RESTConfig()))
 		left := doctor.Uninstall(t.Context(), clients, nil)
 		require.True(t, slices.ContainsFunc(left, func(f doctor.Finding) bool {
@@ -114,9 +116,11 @@ func TestDoctor_ServerDown(t *testing.T) {
 func TestDoctor_ServerWithoutRights(t *testing.T) {
 	roles := shared.Hub.Kube(t).RbacV1().ClusterRoles()
 	role := testenv.Get(t, roles, "clusterpass-apiserver")
-	role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "admissionregistration.k8s.io") })
+	role.Rules = slices.DeleteFunc(role.Rules,
+		func(r rbacv1.PolicyRule) bool { return slices.Contains(r.APIGroups, "admissionregistration.k8s.io") })
 	testenv.Update(t, roles, role)
-	expect(t, options(), expected{"server-rbac", doctor.Fail, doctor.DefaultServerUser, "it lacks list, watch on mutatingadmissionpolicies", "kubectl apply -k artifacts/deploy/rbac"})
+	expect(t, options(), expected{"server-rbac", doctor.Fail, doctor.DefaultServerUser, "it lacks list, watch on mutatingadmissionpolicies",
+		"kubectl apply -k artifacts/deploy/rbac"})
 
 	require.NoError(t, shared.Server.ApplyRBAC(t.Context()))
 	expectNothing(t)
@@ -133,7 +137,8 @@ func TestDoctor_OtherUsers(t *testing.T) {
 func TestDoctor_ClashingCRDs(t *testing.T) {
 	clashing := filepath.Join("..", "inventorymodes", "testdata", "mcs-api.yaml")
 	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "apply", "--server-side", "-f", clashing)
-	expect(t, options(), expected{"crds", doctor.Fail, "serviceexports.multicluster.x-k8s.io", "clusterpass is not ready beside it", "kubectl delete crd serviceexports.multicluster.x-k8s.io"})
+	expect(t, options(), expected{"crds", doctor.Fail, "serviceexports.multicluster.x-k8s.io", "clusterpass is not ready beside it",
+		"kubectl delete crd serviceexports.multicluster.x-k8s.io"})
 
 	testenv.MustKubectl(t, shared.Hub.Kubeconfig(), "", "delete", "-f", clashing)
 	expectNothing(t)
@@ -147,12 +152,14 @@ func TestDoctor_MissingCRD(t *testing.T) {
 
 func TestDoctor_SecretWithoutAnnotation(t *testing.T) {
 	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Annotations, "clusterpass.dev/cluster-profile") })
-	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "it has no annotation", "kubectl -n clusterpass-system annotate secret " + memberSecret + " clusterpass.dev/cluster-profile=default/bravelion"})
+	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "it has no annotation",
+		"kubectl -n clusterpass-system annotate secret " + memberSecret + " clusterpass.dev/cluster-profile=default/bravelion"})
 }
 
 func TestDoctor_SecretWithoutLabel(t *testing.T) {
 	changeSecret(t, func(secret *corev1.Secret) { delete(secret.Labels, "clusterpass.dev/member-kubeconfig") })
-	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "there is no Secret", "kubectl -n clusterpass-system label secret " + memberSecret + " clusterpass.dev/member-kubeconfig=true"})
+	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "there is no Secret",
+		"kubectl -n clusterpass-system label secret " + memberSecret + " clusterpass.dev/member-kubeconfig=true"})
 }
 
 func TestDoctor_ExpiredCredential(t *testing.T) {
@@ -164,7 +171,8 @@ func TestDoctor_ExpiredCredential(t *testing.T) {
 		}
 		secret.Data["kubeconfig"] = testenv.Must[[]byte](t)(clientcmd.Write(*config))
 	})
-	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "has expired at", "kubectl -n clusterpass-system create secret generic " + memberSecret})
+	expect(t, options(), expected{"access", doctor.Fail, "default/bravelion", "has expired at",
+		"kubectl -n clusterpass-system create secret generic " + memberSecret})
 	refused := "it does not accept clusterpass's own credential"
 	expect(t, options(defaultBravelion), expected{"mint", doctor.Fail, "default/bravelion", refused, "docs/troubleshooting.md"})
 	expectNoGrants(t)
@@ -172,7 +180,8 @@ func TestDoctor_ExpiredCredential(t *testing.T) {
 
 func TestDoctor_ManagerStopped(t *testing.T) {
 	shared.Manager.Stop()
-	expect(t, options(), expected{"controller-manager", doctor.Fail, "clusterpass-system/clusterpass-controller-manager", "it has no holder", "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager"})
+	expect(t, options(), expected{"controller-manager", doctor.Fail, "clusterpass-system/clusterpass-controller-manager",
+		"it has no holder", "kubectl -n clusterpass-system logs deployment/clusterpass-controller-manager"})
 
 	require.NoError(t, shared.Manager.Start(t.Context()))
 	expectNothing(t)
@@ -187,7 +196,8 @@ func TestDoctor_Powers(t *testing.T) {
 		testenv.Bind(t, client, "", name, subject, "cluster-admin")
 		verdict := map[string]doctor.Verdict{"eve": doctor.Warn, "system:authenticated": doctor.Fail}[subject.Name]
 		about := fmt.Sprintf("%s %s -> ClusterRole cluster-admin -> ClusterRoleBinding %s", subject.Kind, subject.Name, name)
-		expect(t, options(), expected{"powers", verdict, about, `every verb ("*") on all ClusterProfiles`, "kubectl delete clusterrolebinding " + name})
+		expect(t, options(), expected{"powers", verdict, about, `every verb ("*") on all ClusterProfiles`,
+			"kubectl delete clusterrolebinding " + name})
 		require.NoError(t, client.RbacV1().ClusterRoleBindings().Delete(t.Context(), name, metav1.DeleteOptions{}))
 	}
 	expectNothing(t)

@@ -47,7 +47,9 @@ func installOtherProducts(t *testing.T) {
 		}
 		name := names.Plural + "." + group
 		testenv.Create(t, crds, &apiextensionsv1.CustomResourceDefinition{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{apiextensionsv1.KubeAPIApprovedAnnotation: "unapproved, a test"}},
+			ObjectMeta: metav1.ObjectMeta{
+				Name: name, Annotations: map[string]string{apiextensionsv1.KubeAPIApprovedAnnotation: "unapproved, a test"},
+			},
 			Spec: apiextensionsv1.CustomResourceDefinitionSpec{
 				Group: group, Names: names, Scope: apiextensionsv1.NamespaceScoped,
 				Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
@@ -107,8 +109,10 @@ func TestDoctor_OtherProductsKinds(t *testing.T) {
 	t.Run("where another product's come first, doctor says so, and full names work", func(t *testing.T) {
 		setPriority(t, "v1alpha1.multicluster.x-k8s.io", "1000")
 		setPriority(t, "v1alpha1.clusterpass.dev", "900")
-		expect(t, options(), expected{"names", doctor.Warn, "kubectl get cp", "it shows clusterprofiles." + otherFleet + ", which is not clusterpass's", "kubectl get clusterprofiles.multicluster.x-k8s.io"})
-		expect(t, options(), expected{"names", doctor.Warn, "kubectl get placements", "it shows placements." + openClusterManagement, "kubectl get placements.clusterpass.dev"})
+		expect(t, options(), expected{"names", doctor.Warn, "kubectl get cp",
+			"it shows clusterprofiles." + otherFleet + ", which is not clusterpass's", "kubectl get clusterprofiles.multicluster.x-k8s.io"})
+		expect(t, options(), expected{"names", doctor.Warn, "kubectl get placements", "it shows placements." + openClusterManagement,
+			"kubectl get placements.clusterpass.dev"})
 		assert.NotContains(t, shown(t, "clusterprofiles"), "bravelion")
 		assert.Equal(t, "clusterprofile.multicluster.x-k8s.io/bravelion", shown(t, "clusterprofiles.multicluster.x-k8s.io"))
 		assert.Equal(t, "placement.clusterpass.dev/mine", shown(t, "placements.clusterpass.dev"))

@@ -63,7 +63,8 @@ func expectEntitlement(t *testing.T) {
 	t.Helper()
 	user := hub.User(t, "jane")
 	r := request("external", "jane")
-	grantTo(t, "jane-asks", "jane", rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
+	grantTo(t, "jane-asks", "jane",
+		rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
 	before := memberObjects(t)
 
 	_, err := ask(t.Context(), user, r)
@@ -78,8 +79,10 @@ func expectEntitlement(t *testing.T) {
 	require.Empty(t, cmp.Diff(before, memberObjects(t)), "a refusal changed the member")
 
 	grantTo(t, "jane-may", "jane",
-		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles/token"}, ResourceNames: []string{"external"}, Verbs: []string{"create"}},
-		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles"}, ResourceNames: []string{"external"}, Verbs: []string{"bind:view", "in:default"}})
+		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles/token"},
+			ResourceNames: []string{"external"}, Verbs: []string{"create"}},
+		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles"},
+			ResourceNames: []string{"external"}, Verbs: []string{"bind:view", "in:default"}})
 	expectToken(t, user, r)
 }
 
@@ -164,7 +167,8 @@ func TestExternal_WaitsForCRD(t *testing.T) {
 	leaveHubClean(t)
 	s := startServer(t, external)
 	s.applyAPIService(t, clusterpass, "apply")
-	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles", "clusterprofiles.multicluster.x-k8s.io", "v1alpha1", "--inventory=Served")
+	s.expectNotReady(t, profilesCheck, "the hub has no ClusterProfiles", "clusterprofiles.multicluster.x-k8s.io",
+		"v1alpha1", "--inventory=Served")
 	expectUnavailable(t, grantsPath)
 
 	t.Run("and is ready without a restart when it comes", func(t *testing.T) {

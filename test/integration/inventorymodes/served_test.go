@@ -88,7 +88,8 @@ func TestServed_CRDsLater(t *testing.T) {
 // it, but its own whole.
 func expectClash(t *testing.T, s *server) {
 	t.Helper()
-	s.expectNotReady(t, crdsCheck, append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/migration.md")...)
+	s.expectNotReady(t, crdsCheck,
+		append(crdNames(allCRDs...), "multicluster.x-k8s.io/v1alpha1", "--inventory=External", "docs/migration.md")...)
 	expectUnavailable(t, profilesPath)
 	expectUnavailable(t, grantsPath)
 	require.NoError(t, openAPIIsWhole(t.Context()))
@@ -219,7 +220,8 @@ func TestServed_NamespacesWait(t *testing.T) {
 		require.NoError(t, namespaces.Delete(t.Context(), created.Name, metav1.DeleteOptions{}))
 		testenv.Await(t, namespaces, created.Name, func(namespace *corev1.Namespace) error {
 			if !slices.ContainsFunc(namespace.Status.Conditions, func(c corev1.NamespaceCondition) bool {
-				return c.Type == corev1.NamespaceDeletionDiscoveryFailure && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, multicluster.String())
+				return c.Type == corev1.NamespaceDeletionDiscoveryFailure && c.Status == corev1.ConditionTrue &&
+					strings.Contains(c.Message, multicluster.String())
 			}) {
 				return fmt.Errorf("conditions %v", namespace.Status.Conditions)
 			}

@@ -32,7 +32,8 @@ func expectDecisionWriters(t *testing.T) {
 	testenv.MustKubectl(t, hub.Kubeconfig(), "", "apply", "-f", policy)
 	defer testenv.MustKubectl(t, hub.Kubeconfig(), "", "delete", "-f", policy)
 	decisionsOf := func(name, user string) inventoryclient.PlacementDecisionInterface {
-		grantTo(t, name, user, rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"placementdecisions"}, Verbs: []string{"*"}})
+		all := rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"placementdecisions"}, Verbs: []string{"*"}}
+		grantTo(t, name, user, all)
 		return testenv.Inventory(t, hub.User(t, user)).ApisV1alpha1().PlacementDecisions("default")
 	}
 	hostile, ours := decisionsOf("writes-hostile", mallory), decisionsOf("writes", controller)
@@ -103,7 +104,8 @@ func expectDecisionWriters(t *testing.T) {
 		// Once it has deleted the second decision, whose owner never was, it knows the first, too.
 		own("dangling", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "never-was", UID: "5a1b6f0e-3c1d-4a55-8f5e-6f1d2c3b4a59"}})
 		testenv.AwaitGone(t, ours, "dangling")
-		require.NoError(t, configMaps.Delete(t.Context(), owner.Name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)}))
+		orphan := metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)}
+		require.NoError(t, configMaps.Delete(t.Context(), owner.Name, orphan))
 		testenv.Await(t, ours, "owned", func(d *inventoryv1alpha1.PlacementDecision) error {
 			if len(d.OwnerReferences) > 0 {
 				return errors.New("it is owned still")

@@ -112,7 +112,8 @@ func TestJoin(t *testing.T) {
 	})
 	t.Run("joining again changes nothing", func(t *testing.T) {
 		before := snapshots(t, shared.Bravelion)
-		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false", "--allow-cluster-roles=view", "--labels=env=test")
+		out := mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--wait=false", "--allow-cluster-roles=view",
+			"--labels=env=test")
 		assert.NotContains(t, out, "created")
 		assert.NotContains(t, out, "configured")
 		assert.Equal(t, before, snapshots(t, shared.Bravelion))

@@ -54,20 +54,22 @@ func TestJoin_KubeconfigRefused(t *testing.T) {
 		ca            []byte
 		args, want    string
 	}{
-		"a password in the URL of the proxy": {proxy: "http://u:s3cret@127.0.0.1:3128", want: "proxy-url must not have a user name or a password"},
-		"a query in the URL of the proxy":    {proxy: "http://127.0.0.1:3128?s3cret", want: "proxy-url must not have a query"},
-		"a proxy that is no URL":             {proxy: "http://u:s3cret%zz@127.0.0.1:3128", want: "its proxy-url is not a URL"},
-		"a token in the server's URL":        {server: "https://s3cret@127.0.0.1", want: "must not have a user name"},
-		"a password in --member-server":      {args: "--member-server=https://u:s3cret@127.0.0.1:1", want: "must not have a user name"},
-		"a query":                            {args: "--member-server=https://127.0.0.1?__uid=s3cret", want: "a query or a fragment"},
-		"a fragment":                         {args: "--member-server=https://127.0.0.1#s3cret", want: "a query or a fragment"},
-		"two slashes":                        {args: "--member-server=https://127.0.0.1//k8s", want: "segments"},
-		"port 0":                             {args: "--member-server=https://127.0.0.1:0", want: "no valid port"},
-		"an address with a zone":             {args: "--member-server=https://[fe80::1%25eth0]", want: "percent signs"},
-		"a CA that is none":                  {ca: []byte("s3cret"), want: "is not PEM certificates"},
-		"no CA that can be used":             {ca: refusedCertificate(t), want: "certificate 1 of 1 is unreadable (negative serial number)"},
-		"a CA that no Secret can hold":       {ca: bytes.Repeat(shared.Bravelion.CA(), 1000), want: "480 KiB at most"},
-		"a taint that is none":               {args: "--taint=new:NoSchedule", want: "KEY[=VALUE]:EFFECT"},
+		"a password in the URL of the proxy": {
+			proxy: "http://u:s3cret@127.0.0.1:3128", want: "proxy-url must not have a user name or a password",
+		},
+		"a query in the URL of the proxy": {proxy: "http://127.0.0.1:3128?s3cret", want: "proxy-url must not have a query"},
+		"a proxy that is no URL":          {proxy: "http://u:s3cret%zz@127.0.0.1:3128", want: "its proxy-url is not a URL"},
+		"a token in the server's URL":     {server: "https://s3cret@127.0.0.1", want: "must not have a user name"},
+		"a password in --member-server":   {args: "--member-server=https://u:s3cret@127.0.0.1:1", want: "must not have a user name"},
+		"a query":                         {args: "--member-server=https://127.0.0.1?__uid=s3cret", want: "a query or a fragment"},
+		"a fragment":                      {args: "--member-server=https://127.0.0.1#s3cret", want: "a query or a fragment"},
+		"two slashes":                     {args: "--member-server=https://127.0.0.1//k8s", want: "segments"},
+		"port 0":                          {args: "--member-server=https://127.0.0.1:0", want: "no valid port"},
+		"an address with a zone":          {args: "--member-server=https://[fe80::1%25eth0]", want: "percent signs"},
+		"a CA that is none":               {ca: []byte("s3cret"), want: "is not PEM certificates"},
+		"no CA that can be used":          {ca: refusedCertificate(t), want: "certificate 1 of 1 is unreadable (negative serial number)"},
+		"a CA that no Secret can hold":    {ca: bytes.Repeat(shared.Bravelion.CA(), 1000), want: "480 KiB at most"},
+		"a taint that is none":            {args: "--taint=new:NoSchedule", want: "KEY[=VALUE]:EFFECT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := snapshots(t, shared.Bravelion)

@@ -91,7 +91,8 @@ func TestUnjoin_MemberThatWasNarrowed(t *testing.T) {
 	testenv.Patch(t, shared.Hub.Kube(t).CoreV1().Secrets("clusterpass-system"), "member-default-bravelion", forget)
 	testenv.Patch(t, clusterProfiles(t), "bravelion", forget)
 	_, err = clusterpass(t.Context(), "unjoin", "bravelion", "--member-context=smartfish", "--timeout=3s")
-	require.ErrorContains(t, err, "authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))
+	require.ErrorContains(t, err,
+		"authtokengrant default/"+g.Name+" is on another cluster: the UID of the namespace kube-system there is "+string(g.Status.MemberUID))
 	require.Error(t, accountGone(t, "stuck"))
 
 	// Nor does a grant of an earlier release: another member has nothing of it, which is no sign that

@@ -191,7 +191,8 @@ func TestRotation_HubShutOut(t *testing.T) {
 	_, err = whoami(t, unbound.Status.Token)
 	require.NoError(t, err)
 
-	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "delete", "clusterrolebindings,rolebindings", "-A", "-l", "app.kubernetes.io/part-of=clusterpass")
+	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "delete", "clusterrolebindings,rolebindings",
+		"-A", "-l", "app.kubernetes.io/part-of=clusterpass")
 	testenv.MustKubectl(t, shared.kubeconfig, "", "--context=bravelion", "-n", "clusterpass-system", "delete", "serviceaccount", "clusterpass")
 	waitTokenEnded(t, unbound.Status.Token)
 	bindings := testenv.List(t, shared.Bravelion.Kube(t).RbacV1().ClusterRoleBindings(), metav1.ListOptions{})

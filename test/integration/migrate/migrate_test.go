@@ -141,7 +141,8 @@ func TestMigrate_Owners(t *testing.T) {
 
 	a := newAttempt(t, port)
 	a.mustRun(t)
-	assert.Contains(t, a.errOut.String(), "1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/child (ClusterProfile parent)")
+	assert.Contains(t, a.errOut.String(),
+		"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/child (ClusterProfile parent)")
 	found := c.list(t).profiles
 	require.Contains(t, found, "default/child")
 	assert.Empty(t, found["default/child"].OwnerReferences)

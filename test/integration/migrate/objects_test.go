@@ -74,7 +74,10 @@ func profileStatus(i int) inventoryv1alpha1.ClusterProfileStatus {
 	return inventoryv1alpha1.ClusterProfileStatus{
 		Version: inventoryv1alpha1.ClusterVersion{Kubernetes: "v1.37.2"},
 		Conditions: []metav1.Condition{
-			{Type: "ControlPlaneHealthy", Status: metav1.ConditionTrue, Reason: "Healthy", Message: "readyz is ok", LastTransitionTime: now, ObservedGeneration: 1},
+			{
+				Type: "ControlPlaneHealthy", Status: metav1.ConditionTrue, Reason: "Healthy", Message: "readyz is ok",
+				LastTransitionTime: now, ObservedGeneration: 1,
+			},
 			{Type: "Joined", Status: metav1.ConditionFalse, Reason: "Pending", LastTransitionTime: now},
 		},
 		Properties: []inventoryv1alpha1.Property{

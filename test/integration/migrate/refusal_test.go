@@ -91,7 +91,8 @@ func TestMigrate_InTheWay(t *testing.T) {
 	t.Run("a definition of the Multi-Cluster Services API", func(t *testing.T) {
 		definition := otherCRD("serviceexports", "ServiceExport")
 		c.createCRD(t, definition)
-		c.requireRefused(t, newAttempt(t, port), "serviceexports.multicluster.x-k8s.io", "multicluster.x-k8s.io/v1alpha1", "spec.versions[].served: false", "--inventory=External")
+		c.requireRefused(t, newAttempt(t, port), "serviceexports.multicluster.x-k8s.io", "multicluster.x-k8s.io/v1alpha1",
+			"spec.versions[].served: false", "--inventory=External")
 		deleteCRD(t, c, definition.Name)
 	})
 	t.Run("ClusterProfiles of a later version alone", func(t *testing.T) {
@@ -221,9 +222,11 @@ func TestMigrate_Forbidden(t *testing.T) {
 		everything := []string{"*"}
 		c.grantTo(t, "jane",
 			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces", "services"}, Verbs: everything},
-			rbacv1.PolicyRule{APIGroups: []string{"apps", "apiregistration.k8s.io", "multicluster.x-k8s.io"}, Resources: everything, Verbs: everything},
+			rbacv1.PolicyRule{APIGroups: []string{"apps", "apiregistration.k8s.io", "multicluster.x-k8s.io"},
+				Resources: everything, Verbs: everything},
 			rbacv1.PolicyRule{APIGroups: []string{"apiextensions.k8s.io"}, Resources: everything, Verbs: []string{"get", "list"}},
-			rbacv1.PolicyRule{APIGroups: []string{"apiextensions.k8s.io"}, Resources: everything, Verbs: []string{"delete"}, ResourceNames: []string{profilesCRD}})
+			rbacv1.PolicyRule{APIGroups: []string{"apiextensions.k8s.io"}, Resources: everything,
+				ResourceNames: []string{profilesCRD}, Verbs: []string{"delete"}})
 		a := newAttempt(t, port)
 		a.config = jane
 		c.requireRefused(t, a, "missing:\n- delete customresourcedefinitions.apiextensions.k8s.io \""+decisionsCRD+"\"\nThis run")
@@ -309,7 +312,8 @@ func TestMigrate_Different(t *testing.T) {
 
 	refused := a.again()
 	err := refused.run(t)
-	require.ErrorContains(t, err, "1 objects were not imported, all others were:\n- ClusterProfile "+namespace+"/cluster-00: 409 it exists and differs from the export, in annotations, labels, spec, status\n")
+	require.ErrorContains(t, err, "1 objects were not imported, all others were:\n"+
+		"- ClusterProfile "+namespace+"/cluster-00: 409 it exists and differs from the export, in annotations, labels, spec, status\n")
 	require.ErrorContains(t, err, "--keep-existing")
 	after := c.list(t)
 	assert.Empty(t, cmp.Diff(mine.ResourceVersion, after.profiles[namespace+"/cluster-00"].ResourceVersion), "it was written over")

@@ -77,7 +77,9 @@ func (s *Side) Send(t testing.TB, c *Case) Outcome {
 	return Outcome{Verdict: Accepted, Content: contentOf(stored), Applied: appliedBy(stored)}
 }
 
-func request(t testing.TB, client dynamic.ResourceInterface, c *Case, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func request(
+	t testing.TB, client dynamic.ResourceInterface, c *Case, object *unstructured.Unstructured,
+) (*unstructured.Unstructured, error) {
 	t.Helper()
 	ctx := t.Context()
 	update := metav1.UpdateOptions{FieldManager: requestManager}
