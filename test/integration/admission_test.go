@@ -62,9 +62,10 @@ func TestPolicies(t *testing.T) {
 			words:  "only the ClusterRole view",
 		},
 		"require-ticket.yaml": {
-			refused: requests{"no annotation": asItIs, "an empty one": ticket(""), "words": ticket("because"), "a number in words": ticket("see OPS-1234")},
-			passes:  requests{"a ticket": ticket("OPS-1234")},
-			words:   "number of a ticket",
+			refused: requests{"no annotation": asItIs, "an empty one": ticket(""), "words": ticket("because"),
+				"a number in words": ticket("see OPS-1234")},
+			passes: requests{"a ticket": ticket("OPS-1234")},
+			words:  "number of a ticket",
 		},
 	}
 	for file, test := range tests {
@@ -116,8 +117,10 @@ func TestPolicies_BreakGlass(t *testing.T) {
 // A policy sets the audience, and the requester must be entitled to it.
 func TestPolicies_SetAudience(t *testing.T) {
 	const vault = "https://vault.example.com"
-	allowed := grantTo(t, "audience:allowed", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default", "audience:"+vault))
-	others := grantTo(t, "audience:others", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default", "audience:other"))
+	allowed := grantTo(t, "audience:allowed", mayRequest(), mayMint("bravelion"),
+		mayUse("bravelion", "bind:view", "in:default", "audience:"+vault))
+	others := grantTo(t, "audience:others", mayRequest(), mayMint("bravelion"),
+		mayUse("bravelion", "bind:view", "in:default", "audience:other"))
 	applyPolicy(t, "set-audience.yaml", "mutatingadmission")
 	asked := map[string][]string{"no audience asked for": nil, "another one asked for": {"other"}, "that one asked for": {vault}}
 	for _, f := range forms {

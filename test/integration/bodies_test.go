@@ -46,32 +46,42 @@ const (
 func hostiles() map[string]hostile {
 	all := map[string]hostile{
 		"rules of a role of a token request": {
-			multiclusterGroup, "authtokenrequests", "AuthTokenRequest", `"spec":{` + requestSpec + `,"clusterRoles":[{"name":"a","rules":[%s]}]}`, `{}`, 128 * kibibyte, "spec.clusterRoles[].rules",
+			multiclusterGroup, "authtokenrequests", "AuthTokenRequest", `"spec":{` + requestSpec + `,"clusterRoles":[{"name":"a","rules":[%s]}]}`,
+			`{}`, 128 * kibibyte, "spec.clusterRoles[].rules",
 		},
 		"roles of a token request": {
-			clusterpassGroup, "authtokenrequests", "AuthTokenRequest", `"spec":{` + requestSpec + `,"roles":[%s]}`, `{}`, 128 * kibibyte, "spec.roles",
+			clusterpassGroup, "authtokenrequests", "AuthTokenRequest", `"spec":{` + requestSpec + `,"roles":[%s]}`, `{}`, 128 * kibibyte,
+			"spec.roles",
 		},
 		"audiences of a token request": {
-			clusterpassGroup, "authtokenrequests", "AuthTokenRequest", `"spec":{` + requestSpec + `,"audiences":[%s]}`, `""`, 128 * kibibyte, "spec.audiences",
+			clusterpassGroup, "authtokenrequests", "AuthTokenRequest", `"spec":{` + requestSpec + `,"audiences":[%s]}`, `""`, 128 * kibibyte,
+			"spec.audiences",
 		},
 		"rules of a set": {
-			clusterpassGroup, "clustercredentialsets", "ClusterCredentialSet", `"spec":{` + setSpec + `,"template":{"clusterRoles":[{"name":"a","rules":[%s]}]}}`, `{}`, 1024 * kibibyte,
+			clusterpassGroup, "clustercredentialsets", "ClusterCredentialSet",
+			`"spec":{` + setSpec + `,"template":{"clusterRoles":[{"name":"a","rules":[%s]}]}}`, `{}`, 1024 * kibibyte,
 			"spec.template.clusterRoles[].rules",
 		},
 		"expressions of a set": {
-			clusterpassGroup, "clustercredentialsets", "ClusterCredentialSet", `"spec":{"clusters":{"labelSelector":{"matchExpressions":[%s]}}}`, `{}`, 1024 * kibibyte,
+			clusterpassGroup, "clustercredentialsets", "ClusterCredentialSet", `"spec":{"clusters":{"labelSelector":{"matchExpressions":[%s]}}}`,
+			`{}`, 1024 * kibibyte,
 			"spec.clusters.labelSelector.matchExpressions",
 		},
-		"predicates of a placement":   {clusterpassGroup, "placements", "Placement", `"spec":{"predicates":[%s]}`, `{}`, 2048 * kibibyte, "spec.predicates"},
-		"decisions":                   {multiclusterGroup, "placementdecisions", "PlacementDecision", `"decisions":[%s]`, `{}`, 3072 * kibibyte, "decisions"},
-		"conditions of a new profile": {multiclusterGroup, "clusterprofiles", "ClusterProfile", `"spec":{"clusterManager":{"name":"a"}},"status":{"conditions":[%s]}`, `{}`, 3072 * kibibyte, ""},
-		"values of a new score":       {clusterpassGroup, "clusterscores", "ClusterScore", `"spec":{"clusterProfileName":"a","resourceName":"b"},"status":{"values":[%s]}`, `{}`, 1024 * kibibyte, ""},
+		"predicates of a placement": {clusterpassGroup, "placements", "Placement", `"spec":{"predicates":[%s]}`, `{}`, 2048 * kibibyte,
+			"spec.predicates"},
+		"decisions": {multiclusterGroup, "placementdecisions", "PlacementDecision", `"decisions":[%s]`, `{}`, 3072 * kibibyte,
+			"decisions"},
+		"conditions of a new profile": {multiclusterGroup, "clusterprofiles", "ClusterProfile",
+			`"spec":{"clusterManager":{"name":"a"}},"status":{"conditions":[%s]}`, `{}`, 3072 * kibibyte, ""},
+		"values of a new score": {clusterpassGroup, "clusterscores", "ClusterScore",
+			`"spec":{"clusterProfileName":"a","resourceName":"b"},"status":{"values":[%s]}`, `{}`, 1024 * kibibyte, ""},
 	}
 	for _, of := range []hostile{
 		{group: multiclusterGroup, resource: "clusterprofiles", kind: "ClusterProfile", body: `"spec":{"clusterManager":{"name":"a"}}`},
 		{group: clusterpassGroup, resource: "placements", kind: "Placement", body: `"spec":{}`},
 	} {
-		of.body, of.entry, of.most, of.field = `"metadata":{"generateName":"a","labels":{%s}},`+of.body, `"-%d":"-"`, 1024*kibibyte, "metadata.labels"
+		of.body, of.entry, of.most, of.field = `"metadata":{"generateName":"a","labels":{%s}},`+of.body, `"-%d":"-"`, 1024*kibibyte,
+			"metadata.labels"
 		all["labels of "+of.resource] = of
 	}
 	return all
@@ -146,7 +156,8 @@ func TestBodies_Hostile(t *testing.T) {
 // be, and harmless.
 func (h *hostile) requireCheap(t *testing.T, client rest.Interface, namespace string) {
 	t.Helper()
-	benign := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"generateName":"a","annotations":{"a":%q}}}`, h.group, h.kind, strings.Repeat("a", h.most-kibibyte))
+	benign := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"generateName":"a","annotations":{"a":%q}}}`,
+		h.group, h.kind, strings.Repeat("a", h.most-kibibyte))
 	for _, entries := range []int{1000, 9999} {
 		body := h.of(entries)
 		least, harmless := time.Hour, time.Hour
@@ -193,18 +204,23 @@ func TestBodies_HostilePlacements(t *testing.T) {
 		APIGroups: []string{"clusterpass.dev"}, Resources: []string{"placements"}, Verbs: []string{"create"},
 	})
 	selected := func(selector string) string {
-		return `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"hostile"},"spec":{"predicates":[{"requiredClusterSelector":` + selector + `}]}}`
+		return `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"hostile"},` +
+			`"spec":{"predicates":[{"requiredClusterSelector":` + selector + `}]}}`
 	}
 	expression := func(text string) string {
 		return selected(fmt.Sprintf(`{"celSelector":{"celExpressions":[%q]}}`, text))
 	}
 	for name, test := range map[string]struct{ manifest, words string }{
-		"text that is replaced":    {expression(`clusterProfile.metadata.name.replace("", "aa") == ""`), "replace is not supported here"},
-		"macros that double":       {expression(`optional.of(1)` + strings.Repeat(`.optMap(x, x)`, 40) + `.hasValue()`), "optMap"},
-		"types that double":        {expression(`[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`), "maps and objects can't be created here"},
-		"loops that are free":      {expression(`clusterProfile.metadata.labels.exists_one(a, clusterProfile.metadata.labels.exists_one(b, false))`), "more than 20000 steps"},
-		"an amount of no use":      {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":"e1000000000"}]}}`), "a number that is too large"},
-		"an amount of no use, too": {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":" 1e1000000000"}]}}`), "a number that is too large"},
+		"text that is replaced": {expression(`clusterProfile.metadata.name.replace("", "aa") == ""`), "replace is not supported here"},
+		"macros that double":    {expression(`optional.of(1)` + strings.Repeat(`.optMap(x, x)`, 40) + `.hasValue()`), "optMap"},
+		"types that double": {expression(`[1].map(a, {a: a})` + strings.Repeat(`.map(a, {a: a})`, 39) + `.size() == 1`),
+			"maps and objects can't be created here"},
+		"loops that are free": {expression(
+			`clusterProfile.metadata.labels.exists_one(a, clusterProfile.metadata.labels.exists_one(b, false))`), "more than 20000 steps"},
+		"an amount of no use": {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":"e1000000000"}]}}`),
+			"a number that is too large"},
+		"an amount of no use, too": {selected(`{"scoreSelector":{"requirements":[{"name":"cpu","atLeast":" 1e1000000000"}]}}`),
+			"a number that is too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, args := range [][]string{{}, {"--dry-run=server"}} {

@@ -73,7 +73,8 @@ type right struct{ question, refusal string }
 // sorted as a refusal is.
 func rightsFor(cluster, role string) []right {
 	on := func(verb string) right {
-		return right{verb + " clusterprofiles/" + cluster, fmt.Sprintf("%s on clusterprofiles.multicluster.x-k8s.io %q in namespace %q", verb, cluster, "default")}
+		return right{verb + " clusterprofiles/" + cluster,
+			fmt.Sprintf("%s on clusterprofiles.multicluster.x-k8s.io %q in namespace %q", verb, cluster, "default")}
 	}
 	return []right{
 		{
@@ -89,7 +90,8 @@ func rightsFor(cluster, role string) []right {
 // them, which rights it has, and has a request refused for exactly those that it lacks.
 func TestCanI_ExampleRoles(t *testing.T) {
 	root := testenv.Root(t)
-	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f", filepath.Join(root, "artifacts", "examples", "rbac")))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "apply", "-f",
+		filepath.Join(root, "artifacts", "examples", "rbac")))
 	token := func(cluster string) string { return "create clusterprofiles/" + cluster + " --subresource=token" }
 	const requests = "create authtokenrequests.multicluster.x-k8s.io"
 	may := map[string][]string{
@@ -165,7 +167,8 @@ func serviceAccount(t *testing.T, name string) *rest.Config {
 	t.Helper()
 	accounts := shared.Hub.Kube(t).CoreV1().ServiceAccounts("default")
 	testenv.Create(t, accounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}})
-	token := testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
+	token := testenv.Must[*authenticationv1.TokenRequest](t)(accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{},
+		metav1.CreateOptions{}))
 	return withToken(shared.Hub, token.Status.Token)
 }
 
@@ -190,7 +193,8 @@ func TestEntitlement_Requesters(t *testing.T) {
 	bindTo(t, "who-account", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "who-account", Namespace: "default"}, viewOnBravelion()...)
 	bindTo(t, "who-accounts", groupSubject("system:serviceaccounts:who-elsewhere"), viewOnBravelion()...)
 	deputy := clusterRole(t, "who-deputy", testenv.UserSubject("who:deputy"),
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, ResourceNames: []string{"who:alice"}, Verbs: []string{"impersonate"}})
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, ResourceNames: []string{"who:alice"},
+			Verbs: []string{"impersonate"}})
 	admin := shared.Hub.RESTConfig()
 	tests := map[string]struct {
 		config *rest.Config
@@ -227,26 +231,37 @@ func TestEntitlement_Requesters(t *testing.T) {
 // Rules of every shape entitle.
 func TestEntitlement_Rules(t *testing.T) {
 	rule := func(groups, resources, names, verbs string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{APIGroups: strings.Fields(groups), Resources: strings.Fields(resources), ResourceNames: strings.Fields(names), Verbs: strings.Fields(verbs)}
+		return rbacv1.PolicyRule{APIGroups: strings.Fields(groups), Resources: strings.Fields(resources), ResourceNames: strings.Fields(names),
+			Verbs: strings.Fields(verbs)}
 	}
 	requests := mayRequest()
 	tests := map[string]struct {
 		rules []rbacv1.PolicyRule
 		want  bool
 	}{
-		"everything":                                  {[]rbacv1.PolicyRule{rule("*", "*", "", "*")}, true},
-		"everything of the group":                     {[]rbacv1.PolicyRule{requests, rule(multicluster, "*", "", "*")}, true},
-		"every verb of ClusterProfiles alone":         {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles", "", "*")}, false},
-		"every verb of the subresource alone":         {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles/token", "", "*")}, false},
-		"every verb of both":                          {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles clusterprofiles/token", "", "*")}, true},
-		"the subresource token of anything":           {[]rbacv1.PolicyRule{requests, rule(multicluster, "*/token", "", "create"), mayUse("bravelion", "bind:view", "in:default")}, true},
-		"several names":                               {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles clusterprofiles/token", "smartfish bravelion", "create bind:view in:default")}, true},
-		"other names":                                 {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles clusterprofiles/token", "smartfish bravelions", "*")}, false},
-		"a name that is no pattern":                   {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles clusterprofiles/token", "*", "*")}, false},
-		"a verb that is no pattern":                   {[]rbacv1.PolicyRule{requests, mayMint("bravelion"), mayUse("bravelion", "bind:*", "in:*")}, false},
-		"the names in one rule, the verbs in another": {[]rbacv1.PolicyRule{requests, mayMint("bravelion"), mayUse("bravelion", "bind:view"), mayUse("bravelion", "in:default")}, true},
-		"another group's ClusterProfiles":             {[]rbacv1.PolicyRule{requests, rule("clusterpass.dev", "clusterprofiles clusterprofiles/token", "", "*")}, false},
-		"ClusterProfiles as an editor has them":       {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles clusterprofiles/status", "", "get list watch create update patch delete")}, false},
+		"everything":                          {[]rbacv1.PolicyRule{rule("*", "*", "", "*")}, true},
+		"everything of the group":             {[]rbacv1.PolicyRule{requests, rule(multicluster, "*", "", "*")}, true},
+		"every verb of ClusterProfiles alone": {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles", "", "*")}, false},
+		"every verb of the subresource alone": {[]rbacv1.PolicyRule{requests, rule(multicluster, "clusterprofiles/token", "", "*")},
+			false},
+		"every verb of both": {[]rbacv1.PolicyRule{requests,
+			rule(multicluster, "clusterprofiles clusterprofiles/token", "", "*")}, true},
+		"the subresource token of anything": {[]rbacv1.PolicyRule{requests, rule(multicluster, "*/token", "", "create"),
+			mayUse("bravelion", "bind:view", "in:default")}, true},
+		"several names": {[]rbacv1.PolicyRule{requests,
+			rule(multicluster, "clusterprofiles clusterprofiles/token", "smartfish bravelion", "create bind:view in:default")}, true},
+		"other names": {[]rbacv1.PolicyRule{requests,
+			rule(multicluster, "clusterprofiles clusterprofiles/token", "smartfish bravelions", "*")}, false},
+		"a name that is no pattern": {[]rbacv1.PolicyRule{requests,
+			rule(multicluster, "clusterprofiles clusterprofiles/token", "*", "*")}, false},
+		"a verb that is no pattern": {[]rbacv1.PolicyRule{requests, mayMint("bravelion"),
+			mayUse("bravelion", "bind:*", "in:*")}, false},
+		"the names in one rule, the verbs in another": {[]rbacv1.PolicyRule{requests, mayMint("bravelion"), mayUse("bravelion", "bind:view"),
+			mayUse("bravelion", "in:default")}, true},
+		"another group's ClusterProfiles": {[]rbacv1.PolicyRule{requests,
+			rule("clusterpass.dev", "clusterprofiles clusterprofiles/token", "", "*")}, false},
+		"ClusterProfiles as an editor has them": {[]rbacv1.PolicyRule{requests,
+			rule(multicluster, "clusterprofiles clusterprofiles/status", "", "get list watch create update patch delete")}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -96,15 +96,21 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The te
 			minted, once            bool // once: not for each kubectl and group-version
 			err, warning            string
 		}{
-			"plain create gives a token":                             {account: "ordinary", minted: true},
-			"a dry run makes nothing":                                {account: "dry", args: []string{"--dry-run=server"}},
-			"save-config is a create":                                {once: true, account: "ordinary", args: []string{"--save-config"}, minted: true},
-			"a field that is misspelt is refused by its name":        {account: "typo", field: typo, err: words},
-			"a field that is misspelt is refused in a dry run":       {once: true, account: "typo", field: typo, args: []string{"--dry-run=server"}, err: words},
-			"strict is the same":                                     {once: true, account: "typo", field: typo, args: []string{"--validate=strict"}, err: words},
-			"warn gives a token and names the field":                 {account: "ordinary", field: typo, args: []string{"--validate=warn"}, minted: true, warning: words},
-			"ignore gives a token":                                   {once: true, account: "ordinary", field: typo, args: []string{"--validate=ignore"}, minted: true},
-			"a field of another type is refused by its name":         {once: true, account: "typo", field: "expirationSeconds: soon", err: "spec.expirationSeconds"},
+			"plain create gives a token": {account: "ordinary", minted: true},
+			"a dry run makes nothing":    {account: "dry", args: []string{"--dry-run=server"}},
+			"save-config is a create": {once: true, account: "ordinary", args: []string{"--save-config"},
+				minted: true},
+			"a field that is misspelt is refused by its name": {account: "typo", field: typo, err: words},
+			"a field that is misspelt is refused in a dry run": {once: true, account: "typo", field: typo, args: []string{"--dry-run=server"},
+				err: words},
+			"strict is the same": {once: true, account: "typo", field: typo, args: []string{"--validate=strict"},
+				err: words},
+			"warn gives a token and names the field": {account: "ordinary", field: typo, args: []string{"--validate=warn"},
+				minted: true, warning: words},
+			"ignore gives a token": {once: true, account: "ordinary", field: typo,
+				args: []string{"--validate=ignore"}, minted: true},
+			"a field of another type is refused by its name": {once: true, account: "typo", field: "expirationSeconds: soon",
+				err: "spec.expirationSeconds"},
 			"a cluster that the user has no rights for is forbidden": {once: true, cluster: "smartfish", account: "typo", err: "is forbidden"},
 		}
 		for name, test := range tests {
@@ -117,7 +123,8 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The te
 					account += "-" + program + "-" + strings.ReplaceAll(group, ".", "-")
 				}
 				args := append([]string{"create", "-f", "-", "-o", "json"}, test.args...)
-				out, warnings, err := testenv.KubectlOf(t.Context(), program, user, manifest(groupVersion, cmp.Or(test.cluster, "bravelion"), account, test.field), args...)
+				out, warnings, err := testenv.KubectlOf(t.Context(), program, user,
+					manifest(groupVersion, cmp.Or(test.cluster, "bravelion"), account, test.field), args...)
 				if test.err != "" {
 					assert.ErrorContains(t, err, test.err)
 				} else {
@@ -137,7 +144,8 @@ func TestKubectlCreate_OrdinaryUser(t *testing.T) { //nolint:tparallel // The te
 }
 
 // everyVerb is what a careless Role gives.
-var everyVerb = rbacv1.PolicyRule{APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"authtokenrequests"}, Verbs: []string{"*"}}
+var everyVerb = rbacv1.PolicyRule{APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"authtokenrequests"},
+	Verbs: []string{"*"}}
 
 func TestKubectl_OtherVerbs(t *testing.T) { //nolint:tparallel // The tests of the package share a hub, and go one after the other.
 	careless, ordinary := ordinaryUser(t, "create-only:careless", everyVerb), ordinaryUser(t, "create-only:unseen")
@@ -181,7 +189,8 @@ func TestKubectl_OtherVerbs(t *testing.T) { //nolint:tparallel // The tests of t
 				t.Run(name+" says what to do", func(t *testing.T) { expect(t, careless, notStored, command) })
 			}
 			for _, name := range []string{"apply", "apply, server-side", "replace with force", "get"} {
-				t.Run(name+" without the verb is forbidden by the hub", func(t *testing.T) { expect(t, ordinary, "is forbidden: User", commands[name]) })
+				t.Run(name+" without the verb is forbidden by the hub",
+					func(t *testing.T) { expect(t, ordinary, "is forbidden: User", commands[name]) })
 			}
 			expectNothingGranted(t, account)
 		})
@@ -191,7 +200,8 @@ func TestKubectl_OtherVerbs(t *testing.T) { //nolint:tparallel // The tests of t
 func TestCreateOnly_EveryVerb(t *testing.T) {
 	const careless = "create-only:everything"
 	tokens := rbacv1.PolicyRule{
-		APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"clusterprofiles/token", "clustercredentialsets/token"}, Verbs: []string{"*"},
+		APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"clusterprofiles/token", "clustercredentialsets/token"},
+		Verbs: []string{"*"},
 	}
 	holder, other := grantTo(t, careless, everyVerb, tokens), grantTo(t, "create-only:nothing", mayRequest())
 	object := []string{http.MethodGet, http.MethodPut, http.MethodPatch, http.MethodDelete}
@@ -222,7 +232,8 @@ func TestCreateOnly_EveryVerb(t *testing.T) {
 // refusalOf returns the Status that a request is answered with.
 func refusalOf(t *testing.T, user *rest.Config, method, path string) metav1.Status {
 	t.Helper()
-	code, contentType, body := sendAs(t, user, method, path, http.Header{"Accept": []string{"application/json"}, "Content-Type": []string{"application/merge-patch+json"}}, []byte(`{}`))
+	code, contentType, body := sendAs(t, user, method, path,
+		http.Header{"Accept": []string{"application/json"}, "Content-Type": []string{"application/merge-patch+json"}}, []byte(`{}`))
 	var status metav1.Status
 	require.NoError(t, json.Unmarshal(body, &status), "%d %s: %s", code, contentType, body)
 	require.EqualValues(t, code, status.Code)
@@ -232,7 +243,8 @@ func refusalOf(t *testing.T, user *rest.Config, method, path string) metav1.Stat
 func TestKubectl_GetAll(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, testenv.NewProfile("whale", "everything"))
-	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "only"},
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"}}
 	testenv.Create(t, shared.Hub.Kube(t).CoreV1().Services(namespace), service)
 	out, warnings, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(), "", "get", "all", "-n", namespace, "-o", "name")
 	assert.NoError(t, err)

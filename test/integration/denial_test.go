@@ -66,7 +66,8 @@ func TestDenial(t *testing.T) {
 		body := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","spec":{"targetClusterProfile":{"name":%q},`+
 			`"serviceAccountName":"second","serviceAccountNamespace":"quota-accounts","clusterRoles":[{"name":"view"}]}}`, denying)
 		testenv.Eventually(t, func(context.Context) error { // the member's admission follows its quotas
-			_, err := testenv.Kubectl(t.Context(), kubeconfigFor(t, user), body, "create", "--raw", "/apis/clusterpass.dev/v1alpha1/namespaces/default/authtokenrequests", "-f", "-")
+			_, err := testenv.Kubectl(t.Context(), kubeconfigFor(t, user), body, "create", "--raw",
+				"/apis/clusterpass.dev/v1alpha1/namespaces/default/authtokenrequests", "-f", "-")
 			if err == nil || !strings.Contains(err.Error(), "(MemberQuotaExceeded)") {
 				return fmt.Errorf("kubectl says: %w", err)
 			}
@@ -77,7 +78,9 @@ func TestDenial(t *testing.T) {
 
 // expectDenial asks for a token in a namespace of the member, and looks at what is left there
 // afterwards.
-func expectDenial(t *testing.T, user *rest.Config, namespace string, reason metav1.StatusReason, cause metav1.CauseType, retryAfter int32, words string) {
+func expectDenial(
+	t *testing.T, user *rest.Config, namespace string, reason metav1.StatusReason, cause metav1.CauseType, retryAfter int32, words string,
+) {
 	t.Helper()
 	err := askIn(t, user, namespace)
 	var status apierrors.APIStatus
@@ -113,7 +116,8 @@ func askIn(t *testing.T, user *rest.Config, namespace string) error {
 func quota(t *testing.T, onMember kubernetes.Interface, namespace, of string) (lift func()) {
 	t.Helper()
 	ctx := t.Context()
-	_, err := onMember.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	_, err := onMember.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
+		metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {
 		require.NoError(t, err)
 	}
@@ -142,7 +146,8 @@ func tryCreate(ctx context.Context, onMember kubernetes.Interface, namespace, of
 		}
 		return err
 	}
-	if _, err = onMember.CoreV1().ServiceAccounts(namespace).Create(ctx, &corev1.ServiceAccount{ObjectMeta: probe}, metav1.CreateOptions{}); err == nil {
+	if _, err = onMember.CoreV1().ServiceAccounts(namespace).Create(ctx, &corev1.ServiceAccount{ObjectMeta: probe},
+		metav1.CreateOptions{}); err == nil {
 		err = onMember.CoreV1().ServiceAccounts(namespace).Delete(ctx, probe.Name, metav1.DeleteOptions{})
 	}
 	return err
@@ -171,7 +176,8 @@ func denyBindings(t *testing.T, onMember kubernetes.Interface, namespace string)
 			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
 				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
 					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{rbacv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"clusterrolebindings"}},
+					Rule: admissionregistrationv1.Rule{APIGroups: []string{rbacv1.GroupName}, APIVersions: []string{"v1"},
+						Resources: []string{"clusterrolebindings"}},
 				},
 			}}},
 			Validations: []admissionregistrationv1.Validation{{
@@ -213,7 +219,8 @@ func endingNamespace(t *testing.T, onMember kubernetes.Interface, name string) (
 	})
 	require.NoError(t, onMember.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
 	untilDenied(t, func(ctx context.Context) error {
-		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}},
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	}, "is being terminated")
 	return func() {

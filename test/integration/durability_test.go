@@ -177,7 +177,8 @@ func TestServer_SIGKILL(t *testing.T) {
 	t.Logf("%d acknowledged, %d found", len(acknowledged), len(found))
 
 	t.Run("and a watch from before has to start over", func(t *testing.T) {
-		w := testenv.Must[watch.Interface](t)(s.profiles(t, namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: found["profile-0001"].ResourceVersion}))
+		w := testenv.Must[watch.Interface](t)(s.profiles(t, namespace).Watch(t.Context(),
+			metav1.ListOptions{ResourceVersion: found["profile-0001"].ResourceVersion}))
 		defer w.Stop()
 		event := nextEvent(t, w)
 		err := apierrors.FromObject(event.Object)

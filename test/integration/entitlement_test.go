@@ -40,15 +40,18 @@ func grantIn(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) *
 
 // Rules as a person would write them: design.md has no "*".
 func mayRequest() rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}}
+	return rbacv1.PolicyRule{APIGroups: []string{multicluster, "clusterpass.dev"}, Resources: []string{"authtokenrequests"},
+		Verbs: []string{"create"}}
 }
 
 func mayMint(clusters ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles/token"}, ResourceNames: clusters, Verbs: []string{"create"}}
+	return rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles/token"}, ResourceNames: clusters,
+		Verbs: []string{"create"}}
 }
 
 func mayUse(cluster string, verbs ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles"}, ResourceNames: []string{cluster}, Verbs: verbs}
+	return rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles"}, ResourceNames: []string{cluster},
+		Verbs: verbs}
 }
 
 // Who may have what.
@@ -136,14 +139,16 @@ func TestEntitlement(t *testing.T) {
 			unreviewed: []string{`in:default on clusterprofiles.multicluster.x-k8s.io "no-such-cluster" in namespace "default"`},
 		},
 		"every verb on every cluster": {
-			rules:   []rbacv1.PolicyRule{mayRequest(), mayMint(), {APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles"}, Verbs: []string{"*"}}},
+			rules: []rbacv1.PolicyRule{mayRequest(), mayMint(),
+				{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles"}, Verbs: []string{"*"}}},
 			request: roles("cluster-admin"),
 		},
 	}
 	before, from := objects(t, shared.Bravelion), time.Now()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			user := grantTo(t, "who:"+strings.ReplaceAll(strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(name)), "--", "-"), test.rules...)
+			user := grantTo(t, "who:"+strings.ReplaceAll(strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(name)), "--", "-"),
+				test.rules...)
 			_, _, err := ask(t.Context(), user, forms[0], test.request(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			if len(test.missing) == 0 {
 				assert.NoError(t, err)
@@ -192,11 +197,13 @@ func TestServer_ForgedHeaders(t *testing.T) {
 		config *rest.Config
 		is     func(error) bool
 	}{
-		"a user of the hub without rights":     {direct, apierrors.IsForbidden},
-		"forged headers of the aggregator":     {forged, apierrors.IsForbidden},
-		"nobody, past the aggregator":          {anonymous, apierrors.IsForbidden},
-		"nobody, through the aggregator":       {rest.AnonymousClientConfig(shared.Hub.RESTConfig()), func(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }},
-		"a token that was minted for a member": {withToken(shared.Hub, mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "direct", "view")).Status.Token), apierrors.IsUnauthorized},
+		"a user of the hub without rights": {direct, apierrors.IsForbidden},
+		"forged headers of the aggregator": {forged, apierrors.IsForbidden},
+		"nobody, past the aggregator":      {anonymous, apierrors.IsForbidden},
+		"nobody, through the aggregator": {rest.AnonymousClientConfig(shared.Hub.RESTConfig()),
+			func(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }},
+		"a token that was minted for a member": {withToken(shared.Hub,
+			mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "direct", "view")).Status.Token), apierrors.IsUnauthorized},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -210,14 +217,16 @@ func TestServer_ForgedHeaders(t *testing.T) {
 func TestEntitlement_Anonymous(t *testing.T) {
 	admin := shared.Hub.Kube(t)
 	const role = "too-generous"
-	testenv.Grant(t, admin, "default", role, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
+	testenv.Grant(t, admin, "default", role,
+		rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
 		rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
 	t.Cleanup(func() {
 		// Not t.Context(): it has ended by now.
 		assert.NoError(t, admin.RbacV1().RoleBindings("default").Delete(context.Background(), role, metav1.DeleteOptions{}))
 	})
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, _, err := ask(ctx, rest.AnonymousClientConfig(shared.Hub.RESTConfig()), forms[0], request("bravelion", "anonymous", "view"), metav1.CreateOptions{})
+		_, _, err := ask(ctx, rest.AnonymousClientConfig(shared.Hub.RESTConfig()), forms[0], request("bravelion", "anonymous", "view"),
+			metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "anonymous users get no tokens") {
 			return errors.Join(errors.New("anonymous was not refused as such"), err)
 		}

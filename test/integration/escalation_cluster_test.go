@@ -66,7 +66,8 @@ func joinAlias(t *testing.T, name string) {
 	storeSecret(t, testenv.SystemNamespace, adminSecret(t, name))
 	profileWith(t, name, secretProvider(clientcmdv1.Cluster{Server: shared.Bravelion.Server()}, testenv.SystemNamespace, name))
 	testenv.Eventually(t, func(ctx context.Context) error {
-		_, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request(name, "anybody", "view"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, _, err := ask(ctx, shared.Hub.RESTConfig(), forms[0], request(name, "anybody", "view"),
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	})
 }
@@ -134,7 +135,8 @@ func TestEscalation_AccountOfAnother(t *testing.T) {
 	joinAlias(t, "alias")
 	other := newNamespace(t)
 	grantIn(t, other, "neighbour", mayRequest())
-	user := grantTo(t, "neighbour", mayRequest(), mayMint("bravelion", "alias"), mayUse("bravelion", "bind:view", "in:default"), mayUse("alias", "bind:view", "in:default"))
+	user := grantTo(t, "neighbour", mayRequest(), mayMint("bravelion", "alias"), mayUse("bravelion", "bind:view", "in:default"),
+		mayUse("alias", "bind:view", "in:default"))
 	tests := map[string]struct {
 		namespace, cluster string
 		form               form
@@ -212,24 +214,35 @@ func TestEscalation_Impersonation(t *testing.T) {
 	// A certificate of the authority for users, with the name that the aggregator has in that of
 	// another authority.
 	aggregator := testenv.Must[*rest.Config](t)(shared.Server.DirectConfig("front-proxy-client"))
-	remote := map[string]string{"X-Remote-User": "entitled", "X-Remote-Group": "system:masters", "X-Remote-Uid": "0", "X-Remote-Extra-Scopes": "all"}
+	remote := map[string]string{"X-Remote-User": "entitled", "X-Remote-Group": "system:masters", "X-Remote-Uid": "0",
+		"X-Remote-Extra-Scopes": "all"}
 	const cannotImpersonate = `User "impostor" cannot impersonate`
 	tests := map[string]struct {
 		config *rest.Config
 		words  string
 	}{
-		"the aggregator's headers, past it":                       {withHeaders(direct, remote), `"impostor" lacks: create on clusterprofiles/token`},
-		"the aggregator's headers, through it":                    {withHeaders(through, remote), `"impostor" lacks: create on clusterprofiles/token`},
-		"the aggregator's headers and its name":                   {withHeaders(aggregator, remote), `User "front-proxy-client" cannot create`},
-		"impersonation of a user, past the aggregator":            {withHeaders(direct, map[string]string{"Impersonate-User": "entitled"}), cannotImpersonate},
-		"impersonation of a user, through the aggregator":         {withHeaders(through, map[string]string{"Impersonate-User": "entitled"}), cannotImpersonate},
-		"impersonation of a group, past the aggregator":           {withHeaders(direct, map[string]string{"Impersonate-User": "impostor", "Impersonate-Group": "system:masters"}), cannotImpersonate},
-		"impersonation of an account, past the aggregator":        {withHeaders(direct, map[string]string{"Impersonate-User": "system:serviceaccount:clusterpass-system:clusterpass-apiserver"}), "cannot impersonate"},
-		"an admin as nobody":                                      {withHeaders(shared.Hub.RESTConfig(), map[string]string{"Impersonate-User": "system:anonymous", "Impersonate-Group": "system:masters"}), "anonymous users get no tokens"},
-		"an admin as somebody who has not logged in":              {withHeaders(shared.Hub.RESTConfig(), map[string]string{"Impersonate-User": "entitled", "Impersonate-Group": "system:unauthenticated"}), "anonymous users get no tokens"},
-		"nobody, past the aggregator, with the headers":           {withHeaders(rest.AnonymousClientConfig(direct), remote), "anonymous"},
-		"nobody, past the aggregator, who impersonates":           {withHeaders(rest.AnonymousClientConfig(direct), map[string]string{"Impersonate-User": "entitled"}), "cannot impersonate"},
-		"the aggregator's headers with other letters, through it": {withHeaders(through, map[string]string{"x-remote-user": "entitled", "X_Remote_User": "entitled"}), `"impostor" lacks`},
+		"the aggregator's headers, past it": {withHeaders(direct, remote),
+			`"impostor" lacks: create on clusterprofiles/token`},
+		"the aggregator's headers, through it": {withHeaders(through, remote),
+			`"impostor" lacks: create on clusterprofiles/token`},
+		"the aggregator's headers and its name": {withHeaders(aggregator, remote), `User "front-proxy-client" cannot create`},
+		"impersonation of a user, past the aggregator": {withHeaders(direct, map[string]string{"Impersonate-User": "entitled"}),
+			cannotImpersonate},
+		"impersonation of a user, through the aggregator": {withHeaders(through, map[string]string{"Impersonate-User": "entitled"}),
+			cannotImpersonate},
+		"impersonation of a group, past the aggregator": {withHeaders(direct,
+			map[string]string{"Impersonate-User": "impostor", "Impersonate-Group": "system:masters"}), cannotImpersonate},
+		"impersonation of an account, past the aggregator": {withHeaders(direct,
+			map[string]string{"Impersonate-User": "system:serviceaccount:clusterpass-system:clusterpass-apiserver"}), "cannot impersonate"},
+		"an admin as nobody": {withHeaders(shared.Hub.RESTConfig(),
+			map[string]string{"Impersonate-User": "system:anonymous", "Impersonate-Group": "system:masters"}), "anonymous users get no tokens"},
+		"an admin as somebody who has not logged in": {withHeaders(shared.Hub.RESTConfig(),
+			map[string]string{"Impersonate-User": "entitled", "Impersonate-Group": "system:unauthenticated"}), "anonymous users get no tokens"},
+		"nobody, past the aggregator, with the headers": {withHeaders(rest.AnonymousClientConfig(direct), remote), "anonymous"},
+		"nobody, past the aggregator, who impersonates": {withHeaders(rest.AnonymousClientConfig(direct),
+			map[string]string{"Impersonate-User": "entitled"}), "cannot impersonate"},
+		"the aggregator's headers with other letters, through it": {withHeaders(through,
+			map[string]string{"x-remote-user": "entitled", "X_Remote_User": "entitled"}), `"impostor" lacks`},
 	}
 	unchanged(t, func() {
 		for name, test := range tests {
@@ -250,17 +263,23 @@ func TestEscalation_AmbiguousBody(t *testing.T) {
 		code           int32
 		words          string
 	}{
-		"the roles twice":                      {`{}`, spec + `,"clusterRoles":[{"name":"view"}],"clusterRoles":[{"name":"cluster-admin"}]`, http.StatusForbidden, "bind:cluster-admin"},
-		"the name of a role twice":             {`{}`, spec + `,"clusterRoles":[{"name":"view","name":"cluster-admin"}]`, http.StatusForbidden, "bind:cluster-admin"},
-		"the target twice":                     {`{}`, spec + `,"targetClusterProfile":{"name":"smartfish"}`, http.StatusForbidden, `"smartfish"`},
-		"another namespace than the URL's":     {`{"namespace":"kube-system"}`, spec, http.StatusBadRequest, "namespace"},
-		"rules that are empty are no rules":    {`{}`, spec + `,"clusterRoles":[{"name":"cluster-admin","rules":[]}]`, http.StatusForbidden, "bind:cluster-admin"},
-		"a target in a namespace of the hub's": {`{}`, strings.Replace(spec, `{"name":"bravelion"}`, `{"name":"bravelion","namespace":"kube-system"}`, 1), http.StatusForbidden, `in namespace "kube-system"`},
+		"the roles twice": {`{}`, spec + `,"clusterRoles":[{"name":"view"}],"clusterRoles":[{"name":"cluster-admin"}]`,
+			http.StatusForbidden, "bind:cluster-admin"},
+		"the name of a role twice": {`{}`, spec + `,"clusterRoles":[{"name":"view","name":"cluster-admin"}]`,
+			http.StatusForbidden, "bind:cluster-admin"},
+		"the target twice": {`{}`, spec + `,"targetClusterProfile":{"name":"smartfish"}`,
+			http.StatusForbidden, `"smartfish"`},
+		"another namespace than the URL's": {`{"namespace":"kube-system"}`, spec, http.StatusBadRequest, "namespace"},
+		"rules that are empty are no rules": {`{}`, spec + `,"clusterRoles":[{"name":"cluster-admin","rules":[]}]`,
+			http.StatusForbidden, "bind:cluster-admin"},
+		"a target in a namespace of the hub's": {`{}`, strings.Replace(spec, `{"name":"bravelion"}`,
+			`{"name":"bravelion","namespace":"kube-system"}`, 1), http.StatusForbidden, `in namespace "kube-system"`},
 	}
 	unchanged(t, func() {
 		for name, test := range tests {
 			t.Run(name, func(t *testing.T) {
-				body := fmt.Sprintf(`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":%s,"spec":{%s}}`, test.metadata, test.spec)
+				body := fmt.Sprintf(`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","metadata":%s,"spec":{%s}}`,
+					test.metadata, test.spec)
 				err := testenv.Kube(t, user).CoreV1().RESTClient().Post().AbsPath(forms[0].path("default", "")).
 					SetHeader("Content-Type", "application/json").Body([]byte(body)).Do(t.Context()).Error()
 				expectRefusal(t, err, test.code, test.words)

@@ -37,14 +37,16 @@ func mayGrants(resource string, verbs ...string) rbacv1.PolicyRule {
 
 // tampering is what somebody tries to change of a grant.
 var tampering = map[string]struct{ patch, subresource string }{
-	"the roles":                       {`{"spec":{"clusterRoles":[{"name":"cluster-admin"}]}}`, ""},
-	"the requester":                   {`{"spec":{"requester":{"username":"somebody-else"}}}`, ""},
-	"the account":                     {`{"spec":{"serviceAccount":{"name":"powerful"}}}`, ""},
-	"the labels of the server":        {`{"metadata":{"labels":{"clusterpass.dev/hub-id":"forged"}}}`, ""},
-	"the annotations of the server":   {`{"metadata":{"annotations":{"clusterpass.dev/grant":"forged"}}}`, ""},
-	"the ceiling":                     {`{"status":{"expirationCeiling":null,"observedGeneration":0}}`, "status"},
-	"the objects on the member":       {`{"status":{"memberObjects":[{"kind":"ClusterRoleBinding","name":"cluster-admin"}]}}`, "status"},
-	"how the member is reached":       {`{"status":{"accessProvider":{"name":"attackers-plugin","cluster":{"server":"https://attacker.example.com"}}}}`, "status"},
+	"the roles":                     {`{"spec":{"clusterRoles":[{"name":"cluster-admin"}]}}`, ""},
+	"the requester":                 {`{"spec":{"requester":{"username":"somebody-else"}}}`, ""},
+	"the account":                   {`{"spec":{"serviceAccount":{"name":"powerful"}}}`, ""},
+	"the labels of the server":      {`{"metadata":{"labels":{"clusterpass.dev/hub-id":"forged"}}}`, ""},
+	"the annotations of the server": {`{"metadata":{"annotations":{"clusterpass.dev/grant":"forged"}}}`, ""},
+	"the ceiling":                   {`{"status":{"expirationCeiling":null,"observedGeneration":0}}`, "status"},
+	"the objects on the member":     {`{"status":{"memberObjects":[{"kind":"ClusterRoleBinding","name":"cluster-admin"}]}}`, "status"},
+	"how the member is reached": {
+		`{"status":{"accessProvider":{"name":"attackers-plugin","cluster":{"server":"https://attacker.example.com"}}}}`, "status",
+	},
 	"the roles, through the status":   {`{"spec":{"clusterRoles":[{"name":"cluster-admin"}]}}`, "status"},
 	"that its member is abandoned":    {`{"metadata":{"annotations":{"clusterpass.dev/abandon-member":"true"}}}`, ""},
 	"that it holds for no revocation": {`{"metadata":{"finalizers":null}}`, ""},
@@ -53,10 +55,11 @@ var tampering = map[string]struct{ patch, subresource string }{
 // Nobody tampers with a grant without the right.
 func TestEscalation_TamperWithGrant(t *testing.T) {
 	users := map[string]*rest.Config{
-		"its requester":           climber(t, "tamper-requester"),
-		"who may read grants":     climber(t, "tamper-reader", mayGrants("authtokengrants", "get", "list", "watch")),
-		"who may delete grants":   climber(t, "tamper-deleter", mayGrants("authtokengrants", "get", "delete", "deletecollection")),
-		"who may read the status": climber(t, "tamper-status-reader", mayGrants("authtokengrants", "get"), mayGrants("authtokengrants/status", "get")),
+		"its requester":         climber(t, "tamper-requester"),
+		"who may read grants":   climber(t, "tamper-reader", mayGrants("authtokengrants", "get", "list", "watch")),
+		"who may delete grants": climber(t, "tamper-deleter", mayGrants("authtokengrants", "get", "delete", "deletecollection")),
+		"who may read the status": climber(t, "tamper-status-reader", mayGrants("authtokengrants", "get"),
+			mayGrants("authtokengrants/status", "get")),
 	}
 	name := mintFor(t, users["its requester"], request("bravelion", "tampered", "view")).Status.GrantName
 	unchanged(t, func() {
@@ -67,10 +70,12 @@ func TestEscalation_TamperWithGrant(t *testing.T) {
 					if attempt.subresource != "" {
 						subresources = []string{attempt.subresource}
 					}
-					_, err := grantsAs(t, user).Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{}, subresources...)
+					_, err := grantsAs(t, user).Patch(t.Context(), name, types.MergePatchType, []byte(attempt.patch), metav1.PatchOptions{},
+						subresources...)
 					expectRefusal(t, err, http.StatusForbidden, `cannot patch resource "authtokengrants`)
 					apply := fmt.Sprintf(`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenGrant",%s`, strings.TrimPrefix(attempt.patch, "{"))
-					_, err = grantsAs(t, user).Patch(t.Context(), name, types.ApplyPatchType, []byte(apply), metav1.PatchOptions{FieldManager: "test", Force: ptr.To(true)}, subresources...)
+					_, err = grantsAs(t, user).Patch(t.Context(), name, types.ApplyPatchType, []byte(apply),
+						metav1.PatchOptions{FieldManager: "test", Force: ptr.To(true)}, subresources...)
 					expectRefusal(t, err, http.StatusForbidden, `cannot patch resource "authtokengrants`)
 				})
 			}
@@ -120,7 +125,8 @@ func TestEscalation_DeleteGrant(t *testing.T) {
 		"with its orphans":  {PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			grantName := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "hasty-"+strings.ReplaceAll(name, " ", "-"), "view")).Status.GrantName
+			grantName := mintFor(t, shared.Hub.RESTConfig(),
+				request("bravelion", "hasty-"+strings.ReplaceAll(name, " ", "-"), "view")).Status.GrantName
 			t.Cleanup(func() { forget(t, grantName) })
 			for range 2 {
 				require.NoError(t, deleter.Delete(t.Context(), grantName, options))
@@ -134,7 +140,8 @@ func TestEscalation_DeleteGrant(t *testing.T) {
 		grantName := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "hasty-corrupt", "view")).Status.GrantName
 		t.Cleanup(func() { forget(t, grantName) })
 		// Where the hub knows the option, this is an error; where it does not, a deletion like any other.
-		_ = grantsAs(t, shared.Hub.RESTConfig()).Delete(t.Context(), grantName, metav1.DeleteOptions{IgnoreStoreReadErrorWithClusterBreakingPotential: ptr.To(true)})
+		_ = grantsAs(t, shared.Hub.RESTConfig()).Delete(t.Context(), grantName,
+			metav1.DeleteOptions{IgnoreStoreReadErrorWithClusterBreakingPotential: ptr.To(true)})
 		assert.Contains(t, getGrant(t, grantName).Finalizers, clusterpassv1alpha1.GrantFinalizer)
 	})
 }

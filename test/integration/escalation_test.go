@@ -131,41 +131,53 @@ func TestEscalation_Request(t *testing.T) {
 		return func(r *v1alpha1.AuthTokenRequest) { r.Spec.Audiences = []string{name} }
 	}
 	tests := map[string]escalation{
-		"a powerful ServiceAccount, without roles":         {account("climber-powerful"), http.StatusConflict, "was not made by clusterpass"},
-		"a powerful ServiceAccount, with a role of theirs": {account("climber-powerful", "view"), http.StatusConflict, "was not made by clusterpass"},
-		"another grant's ServiceAccount, without roles":    {account("climber-taken"), http.StatusConflict, "granted [cluster-admin], asked for []"},
-		"another grant's ServiceAccount, with its roles":   {account("climber-taken", "cluster-admin"), http.StatusForbidden, "lacks: bind:cluster-admin"},
-		"the ServiceAccount of clusterpass itself":         {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "clusterpass-system" }, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
-		"a ServiceAccount in a namespace of others":        {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "payments" }, http.StatusForbidden, "lacks: in:payments"},
-		"a ServiceAccount with a path in its name":         {account("../clusterpass"), http.StatusUnprocessableEntity, "spec.serviceAccountName"},
-		"a namespace of the member with a colon":           {withRole("default:x", "view"), http.StatusUnprocessableEntity, "spec.roles[0].namespace"},
-		"a ClusterRole that may not be bound":              forbiddenRole("cluster-admin"),
-		"two verbs in one name":                            forbiddenRole("view,bind:cluster-admin"),
-		"two verbs in one name, with a space":              forbiddenRole("view bind:cluster-admin"),
-		"two lines in one name":                            forbiddenRole("view\nbind:cluster-admin"),
-		"a space behind the name":                          forbiddenRole("view "),
-		"a space before the name":                          forbiddenRole(" view"),
-		"a null byte behind the name":                      forbiddenRole("view\x00"),
-		"capital letters":                                  forbiddenRole("View"),
-		"a letter of another alphabet":                     forbiddenRole("vi\u0435w"),
-		"a letter of no width":                             forbiddenRole("view\u200b"),
-		"a name that ends in one that may be bound":        forbiddenRole("cluster-admin:view"),
-		"a name of the system":                             forbiddenRole("system:node"),
-		"the part of a name before the colon":              forbiddenRole("system"),
-		"a name with a slash":                              invalidRole("a/b"),
-		"a path to another role":                           invalidRole("../clusterroles/cluster-admin"),
-		"the parent":                                       invalidRole(".."),
-		"itself":                                           invalidRole("."),
-		"an encoded path":                                  invalidRole("view%2f..%2fcluster-admin"),
-		"every role":                                       invalidRole("*"),
-		"a name that begins with a verb's wildcard":        invalidRole("view*"),
+		"a powerful ServiceAccount, without roles": {account("climber-powerful"), http.StatusConflict, "was not made by clusterpass"},
+		"a powerful ServiceAccount, with a role of theirs": {account("climber-powerful", "view"), http.StatusConflict,
+			"was not made by clusterpass"},
+		"another grant's ServiceAccount, without roles": {account("climber-taken"), http.StatusConflict,
+			"granted [cluster-admin], asked for []"},
+		"another grant's ServiceAccount, with its roles": {account("climber-taken", "cluster-admin"), http.StatusForbidden,
+			"lacks: bind:cluster-admin"},
+		"the ServiceAccount of clusterpass itself": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.ServiceAccountNamespace = "clusterpass-system"
+		}, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
+		"a ServiceAccount in a namespace of others": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "payments" },
+			http.StatusForbidden, "lacks: in:payments"},
+		"a ServiceAccount with a path in its name": {account("../clusterpass"), http.StatusUnprocessableEntity,
+			"spec.serviceAccountName"},
+		"a namespace of the member with a colon": {withRole("default:x", "view"), http.StatusUnprocessableEntity,
+			"spec.roles[0].namespace"},
+		"a ClusterRole that may not be bound":       forbiddenRole("cluster-admin"),
+		"two verbs in one name":                     forbiddenRole("view,bind:cluster-admin"),
+		"two verbs in one name, with a space":       forbiddenRole("view bind:cluster-admin"),
+		"two lines in one name":                     forbiddenRole("view\nbind:cluster-admin"),
+		"a space behind the name":                   forbiddenRole("view "),
+		"a space before the name":                   forbiddenRole(" view"),
+		"a null byte behind the name":               forbiddenRole("view\x00"),
+		"capital letters":                           forbiddenRole("View"),
+		"a letter of another alphabet":              forbiddenRole("vi\u0435w"),
+		"a letter of no width":                      forbiddenRole("view\u200b"),
+		"a name that ends in one that may be bound": forbiddenRole("cluster-admin:view"),
+		"a name of the system":                      forbiddenRole("system:node"),
+		"the part of a name before the colon":       forbiddenRole("system"),
+		"a name with a slash":                       invalidRole("a/b"),
+		"a path to another role":                    invalidRole("../clusterroles/cluster-admin"),
+		"the parent":                                invalidRole(".."),
+		"itself":                                    invalidRole("."),
+		"an encoded path":                           invalidRole("view%2f..%2fcluster-admin"),
+		"every role":                                invalidRole("*"),
+		"a name that begins with a verb's wildcard": invalidRole("view*"),
 		"no name":                       invalidRole(""),
 		"a role made for another grant": invalidRole("clusterpass:6a1fbd3c-6dd4-4a3e-9f0c-0f4c1d7ab0de:admin"),
-		"the Role of the same letters as a ClusterRole":    {withRole("default", "view"), http.StatusForbidden, "lacks: bind-role:default:view on"},
-		"a Role made for another grant":                    {withRole("default", "clusterpass:6a1fbd3c-6dd4-4a3e-9f0c-0f4c1d7ab0de:admin"), http.StatusUnprocessableEntity, "spec.roles[0].name"},
-		"a Role with a slash":                              {withRole("default", "a/b"), http.StatusUnprocessableEntity, "spec.roles[0].name"},
-		"rules for a Role":                                 {withRole("default", "mine", everything...), http.StatusForbidden, "lacks: escalate on"},
-		"rules under the name of a role that may be bound": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles[0].Rules = everything }, http.StatusForbidden, "lacks: escalate on"},
+		"the Role of the same letters as a ClusterRole": {withRole("default", "view"), http.StatusForbidden,
+			"lacks: bind-role:default:view on"},
+		"a Role made for another grant": {withRole("default", "clusterpass:6a1fbd3c-6dd4-4a3e-9f0c-0f4c1d7ab0de:admin"),
+			http.StatusUnprocessableEntity, "spec.roles[0].name"},
+		"a Role with a slash": {withRole("default", "a/b"), http.StatusUnprocessableEntity, "spec.roles[0].name"},
+		"rules for a Role": {withRole("default", "mine", everything...), http.StatusForbidden,
+			"lacks: escalate on"},
+		"rules under the name of a role that may be bound": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ClusterRoles[0].Rules = everything },
+			http.StatusForbidden, "lacks: escalate on"},
 		"the same role twice, once with rules": {func(r *v1alpha1.AuthTokenRequest) {
 			r.Spec.ClusterRoles = append(r.Spec.ClusterRoles, v1alpha1.ClusterRole{Name: "view", Rules: everything})
 		}, http.StatusUnprocessableEntity, "spec.clusterRoles[1].name"},
@@ -175,15 +187,29 @@ func TestEscalation_Request(t *testing.T) {
 		"21 Roles": {many(func(r *v1alpha1.AuthTokenRequest, name string) {
 			r.Spec.Roles = append(r.Spec.Roles, v1alpha1.Role{Namespace: "default", Name: name})
 		}), http.StatusUnprocessableEntity, "spec.roles: Too many"},
-		"every audience":                                    {audience("*"), http.StatusUnprocessableEntity, "spec.audiences[0]"},
-		"no audience":                                       {audience(""), http.StatusUnprocessableEntity, "spec.audiences[0]"},
-		"the member's own audience by its name":             {audience("https://bravelion.local"), http.StatusForbidden, "lacks: audience:https://bravelion.local on"},
-		"the hub's audience":                                {audience("https://hub.local"), http.StatusForbidden, "lacks: audience:https://hub.local on"},
-		"a label of the server's":                           {func(r *v1alpha1.AuthTokenRequest) { r.Labels = map[string]string{grant.LabelGrantUID: "x"} }, http.StatusUnprocessableEntity, "metadata.labels"},
-		"an annotation of the server's":                     {func(r *v1alpha1.AuthTokenRequest) { r.Annotations = map[string]string{grant.AnnotationGrant: "x"} }, http.StatusUnprocessableEntity, "metadata.annotations"},
-		"a member namespace of the system, with no space":   {func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = "kube-system " }, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
-		"another cluster":                                   {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "smartfish" }, http.StatusForbidden, "clusterprofiles"},
-		"an API group of ours that ClusterProfiles are not": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.APIGroup = "clusterpass.dev" }, http.StatusUnprocessableEntity, "spec.targetClusterProfile.apiGroup"},
+		"every audience": {audience("*"), http.StatusUnprocessableEntity, "spec.audiences[0]"},
+		"no audience":    {audience(""), http.StatusUnprocessableEntity, "spec.audiences[0]"},
+		"the member's own audience by its name": {audience("https://bravelion.local"), http.StatusForbidden,
+			"lacks: audience:https://bravelion.local on"},
+		"the hub's audience": {audience("https://hub.local"), http.StatusForbidden,
+			"lacks: audience:https://hub.local on"},
+		"a label of the server's": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Labels = map[string]string{grant.LabelGrantUID: "x"}
+		}, http.StatusUnprocessableEntity, "metadata.labels"},
+		"an annotation of the server's": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Annotations = map[string]string{grant.AnnotationGrant: "x"}
+		}, http.StatusUnprocessableEntity, "metadata.annotations"},
+		"a member namespace of the system, with no space": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.ServiceAccountNamespace = "kube-system "
+		}, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
+		"another cluster": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.TargetClusterProfile.Name =
+				"smartfish"
+		}, http.StatusForbidden, "clusterprofiles"},
+		"an API group of ours that ClusterProfiles are not": {func(r *v1alpha1.AuthTokenRequest) {
+			r.Spec.TargetClusterProfile.APIGroup =
+				"clusterpass.dev"
+		}, http.StatusUnprocessableEntity, "spec.targetClusterProfile.apiGroup"},
 	}
 	before, grantsBefore := objects(t, shared.Bravelion), grantVersions(t)
 	for name, test := range tests {
@@ -218,14 +244,16 @@ func TestEscalation_ReservedNamespaces(t *testing.T) {
 				"spec.serviceAccountNamespace": func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountNamespace = namespace },
 				"spec.roles[0].namespace":      withRole(namespace, "extension-apiserver-authentication-reader"),
 				"spec.roles[1].namespace": func(r *v1alpha1.AuthTokenRequest) {
-					r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "maps", Rules: everything}, {Namespace: namespace, Name: "maps", Rules: everything}}
+					r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "maps", Rules: everything},
+						{Namespace: namespace, Name: "maps", Rules: everything}}
 				},
 			} {
 				r := request("bravelion", "reserved")
 				change(r)
 				for _, f := range forms {
 					_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{})
-					expectRefusal(t, err, http.StatusUnprocessableEntity, fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is reserved", what, namespace))
+					expectRefusal(t, err, http.StatusUnprocessableEntity,
+						fmt.Sprintf("%s: Forbidden: namespace %q of a member cluster is reserved", what, namespace))
 				}
 			}
 		}
@@ -242,21 +270,33 @@ func TestEscalation_RulesOnTheHub(t *testing.T) {
 		change  func(r *v1alpha1.AuthTokenRequest)
 		missing string
 	}{
-		"no rule but the request itself":       {[]rbacv1.PolicyRule{mayRequest()}, roleNamed("view"), "create on clusterprofiles/token"},
-		"a Role of the system's letters":       {entitled("bravelion", "in:default", "bind-role:system:node"), roleNamed("system:node"), "bind:system:node on"},
-		"a ClusterRole of the Role's letters":  {entitled("bravelion", "in:default", "bind:system:node"), withRole("system", "node"), "bind-role:system:node on"},
-		"the beginning of a name":              {entitled("bravelion", "in:default", "bind:system"), roleNamed("system:node"), "bind:system:node on"},
-		"the Role in another namespace":        {entitled("bravelion", "in:default", "bind-role:other:deployer"), withRole("default", "deployer"), "bind-role:default:deployer on"},
-		"a verb with a star is no wildcard":    {entitled("bravelion", "in:*", "bind:*"), roleNamed("view"), "bind:view on"},
-		"bind alone":                           {entitled("bravelion", "in:default", "bind", "bind:"), roleNamed("view"), "bind:view on"},
-		"a name of a star is no wildcard":      {append(entitled("*", "in:default", "bind:view"), mayMint("*")), roleNamed("view"), "bind:view on"},
-		"a token for a name of a star":         {[]rbacv1.PolicyRule{mayRequest(), mayMint("*"), mayUse("bravelion", "in:default", "bind:view")}, roleNamed("view"), "create on clusterprofiles/token"},
-		"escalate on another cluster":          {append(entitled("smartfish", "escalate"), mayUse("bravelion", "in:default")), withRole("default", "mine", everything...), "escalate on"},
-		"escalate does not bind":               {entitled("bravelion", "in:default", "escalate"), roleNamed("cluster-admin"), "bind:cluster-admin on"},
-		"every verb on the token alone":        {[]rbacv1.PolicyRule{mayRequest(), {APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles/token"}, Verbs: []string{"*"}}}, roleNamed("view"), "bind:view on"},
-		"every verb on the status alone":       {append(entitled("bravelion", "get"), rbacv1.PolicyRule{APIGroups: []string{multicluster}, Resources: []string{"clusterprofiles/status"}, Verbs: []string{"*"}}), roleNamed("view"), "bind:view on"},
-		"every verb in the other group":        {append(entitled("bravelion", "get"), rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"}, Resources: []string{"*"}, Verbs: []string{"*"}}), roleNamed("view"), "bind:view on"},
-		"the built-in verbs on ClusterProfile": {entitled("bravelion", "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "bind", "impersonate", "use"), roleNamed("view"), "bind:view on"},
+		"no rule but the request itself": {[]rbacv1.PolicyRule{mayRequest()}, roleNamed("view"), "create on clusterprofiles/token"},
+		"a Role of the system's letters": {entitled("bravelion", "in:default", "bind-role:system:node"), roleNamed("system:node"),
+			"bind:system:node on"},
+		"a ClusterRole of the Role's letters": {entitled("bravelion", "in:default", "bind:system:node"), withRole("system", "node"),
+			"bind-role:system:node on"},
+		"the beginning of a name": {entitled("bravelion", "in:default", "bind:system"), roleNamed("system:node"),
+			"bind:system:node on"},
+		"the Role in another namespace": {entitled("bravelion", "in:default", "bind-role:other:deployer"), withRole("default", "deployer"),
+			"bind-role:default:deployer on"},
+		"a verb with a star is no wildcard": {entitled("bravelion", "in:*", "bind:*"), roleNamed("view"), "bind:view on"},
+		"bind alone":                        {entitled("bravelion", "in:default", "bind", "bind:"), roleNamed("view"), "bind:view on"},
+		"a name of a star is no wildcard": {append(entitled("*", "in:default", "bind:view"), mayMint("*")), roleNamed("view"),
+			"bind:view on"},
+		"a token for a name of a star": {[]rbacv1.PolicyRule{mayRequest(), mayMint("*"), mayUse("bravelion", "in:default", "bind:view")},
+			roleNamed("view"), "create on clusterprofiles/token"},
+		"escalate on another cluster": {append(entitled("smartfish", "escalate"), mayUse("bravelion", "in:default")),
+			withRole("default", "mine", everything...), "escalate on"},
+		"escalate does not bind": {entitled("bravelion", "in:default", "escalate"), roleNamed("cluster-admin"),
+			"bind:cluster-admin on"},
+		"every verb on the token alone": {[]rbacv1.PolicyRule{mayRequest(), {APIGroups: []string{multicluster},
+			Resources: []string{"clusterprofiles/token"}, Verbs: []string{"*"}}}, roleNamed("view"), "bind:view on"},
+		"every verb on the status alone": {append(entitled("bravelion", "get"), rbacv1.PolicyRule{APIGroups: []string{multicluster},
+			Resources: []string{"clusterprofiles/status"}, Verbs: []string{"*"}}), roleNamed("view"), "bind:view on"},
+		"every verb in the other group": {append(entitled("bravelion", "get"), rbacv1.PolicyRule{APIGroups: []string{"clusterpass.dev"},
+			Resources: []string{"*"}, Verbs: []string{"*"}}), roleNamed("view"), "bind:view on"},
+		"the built-in verbs on ClusterProfile": {entitled("bravelion", "get", "list", "watch", "create", "update", "patch", "delete",
+			"deletecollection", "bind", "impersonate", "use"), roleNamed("view"), "bind:view on"},
 	}
 	unchanged(t, func() {
 		number := 0
@@ -303,8 +343,9 @@ func TestEscalation_RightTakenAway(t *testing.T) {
 	mintFor(t, user, r)
 	roles := shared.Hub.Kube(t).RbacV1().Roles("default")
 	removed := time.Now()
-	testenv.Must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType,
-		[]byte(`[{"op":"replace","path":"/rules","value":[{"apiGroups":["multicluster.x-k8s.io"],"resources":["authtokenrequests"],"verbs":["create"]}]}]`), metav1.PatchOptions{}))
+	patch := `[{"op":"replace","path":"/rules",` +
+		`"value":[{"apiGroups":["multicluster.x-k8s.io"],"resources":["authtokenrequests"],"verbs":["create"]}]}]`
+	testenv.Must[*rbacv1.Role](t)(roles.Patch(t.Context(), "former", types.JSONPatchType, []byte(patch), metav1.PatchOptions{}))
 	testenv.Eventually(t, func(ctx context.Context) error {
 		if _, _, err := ask(ctx, user, forms[0], r, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 			return fmt.Errorf("the former right still counts: %w", err)

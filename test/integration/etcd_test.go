@@ -94,7 +94,8 @@ func etcdClient(t *testing.T, args []string) *clientv3.Client {
 	tls := transport.TLSInfo{TrustedCAFile: flags["etcd-cafile"], CertFile: flags["etcd-certfile"], KeyFile: flags["etcd-keyfile"]}
 	tlsConfig, err := tls.ClientConfig()
 	require.NoError(t, err)
-	client := testenv.Must[*clientv3.Client](t)(clientv3.New(clientv3.Config{Endpoints: []string{flags["etcd-servers"]}, TLS: tlsConfig, DialTimeout: 10 * time.Second}))
+	client := testenv.Must[*clientv3.Client](t)(clientv3.New(clientv3.Config{Endpoints: []string{flags["etcd-servers"]}, TLS: tlsConfig,
+		DialTimeout: 10 * time.Second}))
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }

@@ -35,7 +35,9 @@ func grantsIn(t *testing.T, namespace string) clusterpassclient.AuthTokenGrantIn
 
 // storeGrant puts a grant past the API into the server's etcd, in whatever state it is, and returns
 // it as stored. Nothing of it is on a member.
-func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
+func storeGrant(
+	t *testing.T, namespace, name string, change func(*clusterpassv1alpha1.AuthTokenGrant),
+) *clusterpassv1alpha1.AuthTokenGrant {
 	t.Helper()
 	now := metav1.Now()
 	grant := &clusterpassv1alpha1.AuthTokenGrant{
@@ -47,7 +49,9 @@ func storeGrant(t *testing.T, namespace, name string, change func(*clusterpassv1
 			ClusterRoles:   []multiclusterv1alpha1.ClusterRole{{Name: "view"}},
 			Requester:      clusterpassv1alpha1.Requester{Username: "alice"},
 		},
-		Status: clusterpassv1alpha1.AuthTokenGrantStatus{Conditions: []metav1.Condition{condition(clusterpassv1alpha1.GrantReady, metav1.ConditionTrue)}},
+		Status: clusterpassv1alpha1.AuthTokenGrantStatus{Conditions: []metav1.Condition{
+			condition(clusterpassv1alpha1.GrantReady, metav1.ConditionTrue),
+		}},
 	}
 	if change != nil {
 		change(grant)
@@ -73,9 +77,10 @@ spec:
 func TestGrantsAPI_Create(t *testing.T) {
 	namespace, hub := newNamespace(t), shared.Hub.Kubeconfig()
 	for command, want := range map[string]string{
-		"create -f -":                       "(MethodNotAllowed)",
-		"apply -f -":                        "(MethodNotAllowed)",
-		"apply --server-side -f -":          `(MethodNotAllowed): there is no AuthTokenGrant "forged" to change: grants are created by answering AuthTokenRequests, and in no other way`,
+		"create -f -": "(MethodNotAllowed)",
+		"apply -f -":  "(MethodNotAllowed)",
+		"apply --server-side -f -": `(MethodNotAllowed): there is no AuthTokenGrant "forged" to change: ` +
+			`grants are created by answering AuthTokenRequests, and in no other way`,
 		"replace -f -":                      `authtokengrants.clusterpass.dev "forged" not found`,
 		"patch authtokengrant forged -p={}": `authtokengrants.clusterpass.dev "forged" not found`,
 		"apply --server-side --subresource=status --field-manager=forger -f -": `authtokengrants.clusterpass.dev "forged" not found`,
@@ -99,15 +104,25 @@ func TestGrantsAPI_Patch(t *testing.T) {
 		kind        types.PatchType
 		patch, want string
 	}{
-		"a label":                                      {types.MergePatchType, `{"metadata":{"labels":{"team":"tigers"}}}`, ""},
-		"the status, which stays":                      {types.MergePatchType, `{"status":{"conditions":null}}`, ""},
-		"that the member is abandoned":                 {types.MergePatchType, `{"metadata":{"annotations":{"clusterpass.dev/abandon-member":"true"}}}`, ""},
-		"that the member is abandoned, in words":       {types.MergePatchType, `{"metadata":{"annotations":{"clusterpass.dev/abandon-member":"please"}}}`, `metadata.annotations[clusterpass.dev/abandon-member]: Unsupported value: "please"`},
-		"a reserved label":                             {types.MergePatchType, `{"metadata":{"labels":{"clusterpass.dev/hub-id":"mine"}}}`, "metadata.labels[clusterpass.dev/hub-id]: " + reserved},
-		"the roles":                                    {types.JSONPatchType, `[{"op":"replace","path":"/spec/clusterRoles/0/name","value":"cluster-admin"}]`, "spec: Forbidden: is immutable: only an AuthTokenRequest changes it"},
-		"the roles, by a strategic merge":              {types.StrategicMergePatchType, `{"spec":{"clusterRoles":[{"name":"cluster-admin"}]}}`, "spec: Forbidden: is immutable"},
-		"the requester, by a forced server-side apply": {types.ApplyPatchType, `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenGrant","spec":{"requester":{"username":"mallory"}}}`, "spec: Forbidden: is immutable"},
-		"a label, by server-side apply":                {types.ApplyPatchType, `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenGrant","metadata":{"labels":{"team":"bears"}},"status":{"observedGeneration":7}}`, ""},
+		"a label":                 {types.MergePatchType, `{"metadata":{"labels":{"team":"tigers"}}}`, ""},
+		"the status, which stays": {types.MergePatchType, `{"status":{"conditions":null}}`, ""},
+		"that the member is abandoned": {types.MergePatchType,
+			`{"metadata":{"annotations":{"clusterpass.dev/abandon-member":"true"}}}`, ""},
+		"that the member is abandoned, in words": {types.MergePatchType,
+			`{"metadata":{"annotations":{"clusterpass.dev/abandon-member":"please"}}}`,
+			`metadata.annotations[clusterpass.dev/abandon-member]: Unsupported value: "please"`},
+		"a reserved label": {types.MergePatchType, `{"metadata":{"labels":{"clusterpass.dev/hub-id":"mine"}}}`,
+			"metadata.labels[clusterpass.dev/hub-id]: " + reserved},
+		"the roles": {types.JSONPatchType,
+			`[{"op":"replace","path":"/spec/clusterRoles/0/name","value":"cluster-admin"}]`,
+			"spec: Forbidden: is immutable: only an AuthTokenRequest changes it"},
+		"the roles, by a strategic merge": {types.StrategicMergePatchType, `{"spec":{"clusterRoles":[{"name":"cluster-admin"}]}}`,
+			"spec: Forbidden: is immutable"},
+		"the requester, by a forced server-side apply": {types.ApplyPatchType,
+			`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenGrant","spec":{"requester":{"username":"mallory"}}}`,
+			"spec: Forbidden: is immutable"},
+		"a label, by server-side apply": {types.ApplyPatchType, `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenGrant",` +
+			`"metadata":{"labels":{"team":"bears"}},"status":{"observedGeneration":7}}`, ""},
 	}
 	names := 0
 	for change, test := range tests {
@@ -141,7 +156,8 @@ func TestGrantsAPI_UpdateStatus(t *testing.T) {
 	grant.Labels = map[string]string{"not": "stored"}
 	grant.Spec.ClusterRoles = nil
 	grant.Status.MemberObjects = []clusterpassv1alpha1.MemberObject{{Kind: "Secret", Namespace: "default", Name: "work"}}
-	updated := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).UpdateStatus(t.Context(), grant, metav1.UpdateOptions{FieldManager: "revoker"}))
+	updated := testenv.Must[*clusterpassv1alpha1.AuthTokenGrant](t)(grantsIn(t, namespace).UpdateStatus(t.Context(), grant,
+		metav1.UpdateOptions{FieldManager: "revoker"}))
 	require.Len(t, updated.Status.MemberObjects, 1)
 	assert.Empty(t, updated.Labels)
 	assert.Len(t, updated.Spec.ClusterRoles, 1)
@@ -157,7 +173,8 @@ func TestGrantsAPI_KubectlGet(t *testing.T) {
 	// take.
 	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: time.Now().Add(d)} }
 	storeGrant(t, namespace, "in-use", func(g *clusterpassv1alpha1.AuthTokenGrant) {
-		g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "default", Name: "pods", Rules: []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
+		g.Spec.Roles = []multiclusterv1alpha1.Role{{Namespace: "default", Name: "pods",
+			Rules: []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
 		g.Spec.Audiences = []string{"vault"}
 		g.Status.LastIssuedTime, g.Status.ExpirationCeiling = at(-50*time.Hour-30*time.Minute), at(50*time.Hour+30*time.Minute)
 	})
@@ -181,11 +198,13 @@ func TestGrantsAPI_KubectlGet(t *testing.T) {
 		"atg --field-selector=spec.clusterProfile.uid=uid-of-shark":                                      {header, leaving},
 		"atg --field-selector=spec.serviceAccount.namespace=default,spec.serviceAccount.name=work":       {header, inUse, leaving},
 		"atg --field-selector=spec.serviceAccount.name=play":                                             nil,
-		"atg --field-selector=spec.requester.username=bob -o name":                                       {"authtokengrant.clusterpass.dev/leaving"},
+		"atg --field-selector=spec.requester.username=bob -o " +
+			"name": {"authtokengrant.clusterpass.dev/leaving"},
 	}
 	for args, want := range tests {
 		t.Run("kubectl get "+args, func(t *testing.T) {
-			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
+			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "",
+				append([]string{"get", "-n", namespace}, strings.Fields(args)...)...))
 			assert.Equal(t, want, rows(out))
 		})
 	}
@@ -197,7 +216,8 @@ func TestGrantsAPI_DeleteBySelector(t *testing.T) {
 	namespace := newNamespace(t)
 	storeGrant(t, namespace, "theirs", func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" })
 	storeGrant(t, namespace, "ours", nil)
-	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace, "--field-selector=spec.requester.username=bob"))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "delete", "authtokengrants", "-n", namespace,
+		"--field-selector=spec.requester.username=bob"))
 	ofShark := metav1.ListOptions{FieldSelector: "spec.clusterProfile.name=shark"}
 	require.NoError(t, grantsIn(t, namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, ofShark))
 	list := testenv.List(t, grantsIn(t, namespace), metav1.ListOptions{})

@@ -153,7 +153,8 @@ func TestGrant_Change(t *testing.T) {
 	assert.True(t, apierrors.IsForbidden(err), "after edit was taken away, listing Secrets: %v", err)
 	_, warnings, err := ask(t.Context(), changer("usurper"), forms[0], request("bravelion", name, "edit"), metav1.CreateOptions{})
 	require.NoError(t, err)
-	assert.Contains(t, warnings, `the earlier tokens of ServiceAccount default/changed, requested by user "changer", have ended: its rights have changed`)
+	assert.Contains(t, warnings,
+		`the earlier tokens of ServiceAccount default/changed, requested by user "changer", have ended: its rights have changed`)
 }
 
 // useUntilRefused uses a token of view all the time, until it is refused as such (401). That it may
@@ -225,7 +226,8 @@ func forget(t *testing.T, name string) {
 	err := of.Delete(ctx, name, metav1.DeleteOptions{})
 	if err == nil {
 		_, err = of.Patch(ctx, name, types.MergePatchType,
-			[]byte(`{"metadata":{"finalizers":null,"annotations":{"`+clusterpassv1alpha1.AnnotationAbandonMember+`":"true"}}}`), metav1.PatchOptions{})
+			[]byte(`{"metadata":{"finalizers":null,"annotations":{"`+clusterpassv1alpha1.AnnotationAbandonMember+`":"true"}}}`),
+			metav1.PatchOptions{})
 	}
 	if !apierrors.IsNotFound(err) {
 		assert.NoError(t, err)
@@ -260,7 +262,8 @@ func TestGrant_ChangedMeanwhile(t *testing.T) {
 	overtaking := make(chan error, 1)
 	whenCreated(t, shared.Smartfish, "clusterrolebindings", func() error {
 		go func() {
-			_, _, err := ask(context.Background(), shared.Hub.RESTConfig(), forms[0], request("smartfish", "overtaken", "edit"), metav1.CreateOptions{})
+			_, _, err := ask(context.Background(), shared.Hub.RESTConfig(), forms[0], request("smartfish", "overtaken", "edit"),
+				metav1.CreateOptions{})
 			overtaking <- err
 		}()
 		return untilGeneration(shared.Hub.RESTConfig(), g.Name, 2)

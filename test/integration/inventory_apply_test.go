@@ -23,7 +23,9 @@ import (
 
 // applyAs applies what a person would write, as a field manager, to the profile whale or a
 // subresource of it.
-func applyAs(t *testing.T, namespace, manager string, force bool, content string, subresource ...string) (*inventoryv1alpha1.ClusterProfile, error) {
+func applyAs(
+	t *testing.T, namespace, manager string, force bool, content string, subresource ...string,
+) (*inventoryv1alpha1.ClusterProfile, error) {
 	t.Helper()
 	profile := &unstructured.Unstructured{}
 	require.NoError(t, yaml.Unmarshal([]byte("apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\n"+content), profile))
@@ -225,23 +227,33 @@ func TestInventory_Patch(t *testing.T) {
 		want        string
 		is          func(error) bool
 	}{
-		"JSON":                                 {types.JSONPatchType, `[{"op":"test","path":"/spec/displayName","value":"old"},{"op":"replace","path":"/spec/displayName","value":"new"}]`, nil, displayName, "new", nil},
-		"JSON whose test fails":                {types.JSONPatchType, `[{"op":"test","path":"/spec/displayName","value":"other"}]`, nil, displayName, "old", apierrors.IsInvalid},
-		"merge":                                {types.MergePatchType, `{"spec":{"displayName":"new"}}`, nil, displayName, "new", nil},
-		"merge that removes":                   {types.MergePatchType, `{"spec":{"displayName":null}}`, nil, displayName, "", nil},
-		"merge of the immutable":               {types.MergePatchType, `{"spec":{"clusterManager":{"name":"other"}}}`, nil, displayName, "old", apierrors.IsInvalid},
-		"merge of an old resourceVersion":      {types.MergePatchType, `{"metadata":{"resourceVersion":"1"},"spec":{"displayName":"new"}}`, nil, displayName, "old", apierrors.IsConflict},
-		"merge of the status":                  {types.MergePatchType, `{"status":{"conditions":` + conditions + `},"spec":{"displayName":"new"}}`, []string{"status"}, func(p *inventoryv1alpha1.ClusterProfile) string { return p.Status.Conditions[0].Type + displayName(p) }, "Aold", nil},
-		"JSON of the status":                   {types.JSONPatchType, `[{"op":"add","path":"/status/conditions","value":` + conditions + `}]`, []string{"status"}, func(p *inventoryv1alpha1.ClusterProfile) string { return p.Status.Conditions[0].Type }, "A", nil},
-		"merge of the status, past the status": {types.MergePatchType, `{"status":{"version":{"kubernetes":"v1"}}}`, nil, func(p *inventoryv1alpha1.ClusterProfile) string { return p.Status.Version.Kubernetes }, "", nil},
-		"not a patch":                          {types.MergePatchType, `[]`, nil, displayName, "old", apierrors.IsBadRequest},
+		"JSON": {types.JSONPatchType,
+			`[{"op":"test","path":"/spec/displayName","value":"old"},{"op":"replace","path":"/spec/displayName","value":"new"}]`,
+			nil, displayName, "new", nil},
+		"JSON whose test fails": {types.JSONPatchType, `[{"op":"test","path":"/spec/displayName","value":"other"}]`,
+			nil, displayName, "old", apierrors.IsInvalid},
+		"merge":              {types.MergePatchType, `{"spec":{"displayName":"new"}}`, nil, displayName, "new", nil},
+		"merge that removes": {types.MergePatchType, `{"spec":{"displayName":null}}`, nil, displayName, "", nil},
+		"merge of the immutable": {types.MergePatchType, `{"spec":{"clusterManager":{"name":"other"}}}`,
+			nil, displayName, "old", apierrors.IsInvalid},
+		"merge of an old resourceVersion": {types.MergePatchType, `{"metadata":{"resourceVersion":"1"},"spec":{"displayName":"new"}}`,
+			nil, displayName, "old", apierrors.IsConflict},
+		"merge of the status": {types.MergePatchType,
+			`{"status":{"conditions":` + conditions + `},"spec":{"displayName":"new"}}`, []string{"status"},
+			func(p *inventoryv1alpha1.ClusterProfile) string { return p.Status.Conditions[0].Type + displayName(p) }, "Aold", nil},
+		"JSON of the status": {types.JSONPatchType, `[{"op":"add","path":"/status/conditions","value":` + conditions + `}]`,
+			[]string{"status"}, func(p *inventoryv1alpha1.ClusterProfile) string { return p.Status.Conditions[0].Type }, "A", nil},
+		"merge of the status, past the status": {types.MergePatchType, `{"status":{"version":{"kubernetes":"v1"}}}`,
+			nil, func(p *inventoryv1alpha1.ClusterProfile) string { return p.Status.Version.Kubernetes }, "", nil},
+		"not a patch": {types.MergePatchType, `[]`, nil, displayName, "old", apierrors.IsBadRequest},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			profile := testenv.NewProfile("", "patch")
 			profile.GenerateName, profile.Spec.DisplayName = "patched-", "old"
 			profile = createProfile(t, namespace, profile)
-			_, err := profilesIn(t, namespace).Patch(t.Context(), profile.Name, test.kind, []byte(test.patch), metav1.PatchOptions{}, test.subresource...)
+			_, err := profilesIn(t, namespace).Patch(t.Context(), profile.Name, test.kind, []byte(test.patch), metav1.PatchOptions{},
+				test.subresource...)
 			assert.True(t, test.is == nil && err == nil || test.is != nil && test.is(err), "%v", err)
 			assert.Equal(t, test.want, test.value(getProfile(t, namespace, profile.Name)))
 		})
@@ -253,12 +265,14 @@ func TestInventory_UnknownField(t *testing.T) {
 	namespace := newNamespace(t)
 	client := dyn(t, shared.Hub.RESTConfig()).Resource(profilesResource).Namespace(namespace)
 	profile := &unstructured.Unstructured{}
-	content := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: typo}\nspec: {clusterManager: {name: m}, displayname: small}\n"
+	content := "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: {name: typo}\n" +
+		"spec: {clusterManager: {name: m}, displayname: small}\n"
 	require.NoError(t, yaml.Unmarshal([]byte(content), profile))
 	_, err := client.Create(t.Context(), profile, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 	assert.True(t, apierrors.IsBadRequest(err), "%v", err)
 	assert.ErrorContains(t, err, `unknown field "spec.displayname"`)
-	created := testenv.Must[*unstructured.Unstructured](t)(client.Create(t.Context(), profile, metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}))
+	created := testenv.Must[*unstructured.Unstructured](t)(client.Create(t.Context(), profile,
+		metav1.CreateOptions{FieldValidation: metav1.FieldValidationIgnore}))
 	_, found, _ := unstructured.NestedString(created.Object, "spec", "displayname")
 	assert.False(t, found, "an unknown field was stored")
 }

@@ -136,7 +136,8 @@ func TestClients_Metadata(t *testing.T) {
 	profile = createProfile(t, namespace, profile)
 	client := testenv.Must[metadata.Interface](t)(metadata.NewForConfig(shared.Hub.RESTConfig()))
 	for resource, want := range map[string][]string{profilesResource.Resource: {"whale"}, decisionsResource.Resource: {}} {
-		found := testenv.Must[*metav1.PartialObjectMetadataList](t)(client.Resource(inventoryv1alpha1.GroupVersion.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{}))
+		found := testenv.Must[*metav1.PartialObjectMetadataList](t)(
+			client.Resource(inventoryv1alpha1.GroupVersion.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{}))
 		assert.Equal(t, want, names(t, found), resource)
 	}
 	profiles := client.Resource(profilesResource).Namespace(namespace)

@@ -39,10 +39,11 @@ var servedResources = map[string]map[string]served{
 	},
 	"clusterpass.dev": {
 		// Grants are made by requests, not by users.
-		"authtokengrants":              {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
-		"authtokengrants/status":       {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
-		"authtokenrequests":            {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
-		"clustercredentialsets":        {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "clustercredentialset", allVerbs, "ccs", "clusterpass", true},
+		"authtokengrants":        {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
+		"authtokengrants/status": {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
+		"authtokenrequests":      {"clusterpass.dev/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
+		"clustercredentialsets": {"clusterpass.dev/v1alpha1 ClusterCredentialSet",
+			"clustercredentialset", allVerbs, "ccs", "clusterpass", true},
 		"clustercredentialsets/status": {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "", "get patch update", "", "", true},
 		"clustercredentialsets/token":  {"clusterpass.dev/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
 		"clustercredentialsets/author": {"clusterpass.dev/v1alpha1 ClusterCredentialSet", "", "create", "", "", true},
@@ -80,7 +81,8 @@ func fromAggregated(group string, resources []apidiscoveryv2.APIResourceDiscover
 	found := map[string]served{}
 	for _, r := range resources {
 		namespaced := r.Scope == apidiscoveryv2.ScopeNamespace
-		found[r.Resource] = served{kindIn(group, r.ResponseKind), r.SingularResource, sorted(r.Verbs), sorted(r.ShortNames), sorted(r.Categories), namespaced}
+		found[r.Resource] = served{kindIn(group, r.ResponseKind), r.SingularResource, sorted(r.Verbs), sorted(r.ShortNames),
+			sorted(r.Categories), namespaced}
 		for _, sub := range r.Subresources {
 			found[r.Resource+"/"+sub.Subresource] = served{kindIn(group, sub.ResponseKind), "", sorted(sub.Verbs), "", "", namespaced}
 		}
@@ -179,7 +181,8 @@ func TestInventory_Columns(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", append([]string{"get", "-n", namespace}, test.args...)...))
+			out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "",
+				append([]string{"get", "-n", namespace}, test.args...)...))
 			assert.Equal(t, test.want, rows(out))
 		})
 	}

@@ -120,7 +120,9 @@ func send(t *testing.T, method, path string, header http.Header, body []byte) (s
 }
 
 // sendAs is send as the user of config.
-func sendAs(t *testing.T, config *rest.Config, method, path string, header http.Header, body []byte) (status int, contentType string, answer []byte) {
+func sendAs(
+	t *testing.T, config *rest.Config, method, path string, header http.Header, body []byte,
+) (status int, contentType string, answer []byte) {
 	t.Helper()
 	client := testenv.Must[*http.Client](t)(rest.HTTPClientFor(config))
 	request := testenv.Must[*http.Request](t)(http.NewRequestWithContext(t.Context(), method, config.Host+path, bytes.NewReader(body)))

@@ -30,7 +30,8 @@ func TestInventory_NamespaceDeleted(t *testing.T) {
 	held = createProfile(t, namespace, held)
 	createProfile(t, namespace, testenv.NewProfile("free", "lifecycle"))
 	createProfile(t, other, testenv.NewProfile("free", "lifecycle"))
-	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"), metav1.CreateOptions{}))
+	testenv.Must[*inventoryv1alpha1.PlacementDecision](t)(decisionsIn(t, namespace).Create(ctx, newDecision("slice", "free"),
+		metav1.CreateOptions{}))
 	require.NoError(t, admin.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{}))
 
 	testenv.Eventually(t, func(ctx context.Context) error {
@@ -99,7 +100,8 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 	const name = "names-for-people"
 	rule := admissionregistrationv1.RuleWithOperations{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{multicluster}, APIVersions: []string{"v1alpha1"}, Resources: []string{"clusterprofiles"}},
+		Rule: admissionregistrationv1.Rule{APIGroups: []string{multicluster}, APIVersions: []string{"v1alpha1"},
+			Resources: []string{"clusterprofiles"}},
 	}
 	testenv.Create(t, policies.MutatingAdmissionPolicies(), &admissionregistrationv1.MutatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -129,7 +131,8 @@ func TestInventory_MutatingAdmissionPolicy(t *testing.T) {
 	})
 
 	testenv.Eventually(t, func(ctx context.Context) error {
-		created, err := profilesIn(t, namespace).Create(ctx, testenv.NewProfile("whale", "admission"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		created, err := profilesIn(t, namespace).Create(ctx, testenv.NewProfile("whale", "admission"),
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil || created.Spec.DisplayName != "Cluster whale" {
 			return errors.Join(fmt.Errorf("displayName is %q", created.Spec.DisplayName), err)
 		}

@@ -43,7 +43,8 @@ func TestList_Chunks(t *testing.T) {
 	assert.Equal(t, all, found)
 
 	t.Run("as kubectl asks for them", func(t *testing.T) {
-		out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "get", "cp", "-n", namespace, "-o", "name", "--chunk-size=2"))
+		out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "get", "cp", "-n", namespace, "-o", "name",
+			"--chunk-size=2"))
 		assert.Equal(t, 7, strings.Count(out, "clusterprofile.multicluster.x-k8s.io/"), out)
 	})
 	t.Run("with selectors", func(t *testing.T) {
@@ -69,9 +70,12 @@ func TestList_ResourceVersion(t *testing.T) {
 		want    []string
 	}{
 		"none, that is the latest": {metav1.ListOptions{}, after},
-		"exactly an earlier one":   {metav1.ListOptions{ResourceVersion: goes.ResourceVersion, ResourceVersionMatch: metav1.ResourceVersionMatchExact}, before},
-		"exactly, in chunks":       {metav1.ListOptions{ResourceVersion: goes.ResourceVersion, ResourceVersionMatch: metav1.ResourceVersionMatchExact, Limit: 5}, before},
-		"not older than the last":  {metav1.ListOptions{ResourceVersion: comes.ResourceVersion, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan}, after},
+		"exactly an earlier one": {metav1.ListOptions{ResourceVersion: goes.ResourceVersion,
+			ResourceVersionMatch: metav1.ResourceVersionMatchExact}, before},
+		"exactly, in chunks": {metav1.ListOptions{ResourceVersion: goes.ResourceVersion,
+			ResourceVersionMatch: metav1.ResourceVersionMatchExact, Limit: 5}, before},
+		"not older than the last": {metav1.ListOptions{ResourceVersion: comes.ResourceVersion,
+			ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan}, after},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +94,8 @@ func TestList_ResourceVersion(t *testing.T) {
 	})
 	t.Run("one from the future is not there yet", func(t *testing.T) {
 		// Not by client-go, which would try again as it is told to.
-		status, _, body := get(t, "/apis/multicluster.x-k8s.io/v1alpha1/clusterprofiles?resourceVersion=999999999&resourceVersionMatch=NotOlderThan", "application/json")
+		const path = "/apis/multicluster.x-k8s.io/v1alpha1/clusterprofiles?resourceVersion=999999999&resourceVersionMatch=NotOlderThan"
+		status, _, body := get(t, path, "application/json")
 		assert.Equal(t, http.StatusGatewayTimeout, status)
 		assert.Contains(t, string(body), string(metav1.CauseTypeResourceVersionTooLarge))
 	})

@@ -208,7 +208,8 @@ func TestOpenAPI_KubectlExplain(t *testing.T) {
 		}
 	}
 	tests := map[string][]string{
-		"clusterprofile.status.accessProviders":         {"<[]AccessProvider>", "a list of cluster access providers", "cluster <Cluster>", "name <string> -required-"},
+		"clusterprofile.status.accessProviders": {"<[]AccessProvider>", "a list of cluster access providers",
+			"cluster <Cluster>", "name <string> -required-"},
 		"clusterprofile.status.accessProviders.cluster": {"certificate-authority-data", "tls-server-name"},
 		"authtokenrequest.spec":                         {"clusterRoles <[]ClusterRole>", "expirationSeconds <integer>", "at least 600"},
 		"clusterprofile --recursive":                    {"accessProviders", "lastTransitionTime", "lastObservedTime"},

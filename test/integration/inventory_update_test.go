@@ -59,13 +59,14 @@ func TestInventory_Generation(t *testing.T) {
 // An update that changes nothing writes nothing.
 func TestInventory_UpdateNothing(t *testing.T) {
 	namespace := newNamespace(t)
-	profile := createProfile(t, namespace, testenv.NewProfile("same", "update"))
-	for name, update := range map[string]func(context.Context, *inventoryv1alpha1.ClusterProfile, metav1.UpdateOptions) (*inventoryv1alpha1.ClusterProfile, error){
+	created := createProfile(t, namespace, testenv.NewProfile("same", "update"))
+	type profile = *inventoryv1alpha1.ClusterProfile
+	for name, update := range map[string]func(context.Context, profile, metav1.UpdateOptions) (profile, error){
 		"the object": profilesIn(t, namespace).Update, "its status": profilesIn(t, namespace).UpdateStatus,
 	} {
 		t.Run(name, func(t *testing.T) {
-			updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(update(t.Context(), profile.DeepCopy(), metav1.UpdateOptions{}))
-			assert.Equal(t, profile.ResourceVersion, updated.ResourceVersion)
+			updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(update(t.Context(), created.DeepCopy(), metav1.UpdateOptions{}))
+			assert.Equal(t, created.ResourceVersion, updated.ResourceVersion)
 		})
 	}
 }
@@ -103,7 +104,8 @@ func TestInventory_ForgedFields(t *testing.T) {
 		assert.Empty(t, profile.Status.Version.Kubernetes)
 		assert.Equal(t, "by spec", profile.Spec.DisplayName)
 		profile.Status.Version.Kubernetes, profile.Spec.DisplayName = "by status", "by status"
-		profile.Labels, profile.Annotations, profile.Finalizers = map[string]string{"a": "b"}, map[string]string{"a": "b"}, []string{"example.com/hold"}
+		profile.Labels, profile.Annotations, profile.Finalizers = map[string]string{"a": "b"}, map[string]string{"a": "b"},
+			[]string{"example.com/hold"}
 		profile = testenv.UpdateStatus(t, client, profile)
 		assert.Equal(t, "by status", profile.Status.Version.Kubernetes)
 		assert.Equal(t, "by spec", profile.Spec.DisplayName)
@@ -152,13 +154,15 @@ func TestInventory_DryRun(t *testing.T) {
 	changed := stored.DeepCopy()
 	changed.Spec.DisplayName, changed.Status.Version.Kubernetes = "changed", "changed"
 
-	created := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, testenv.NewProfile("created", "dry"), metav1.CreateOptions{DryRun: dry}))
+	created := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Create(ctx, testenv.NewProfile("created", "dry"),
+		metav1.CreateOptions{DryRun: dry}))
 	assert.NotEmpty(t, created.UID)
 	assert.EqualValues(t, 1, created.Generation)
 	updated := testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Update(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
 	assert.EqualValues(t, 2, updated.Generation)
 	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.UpdateStatus(ctx, changed.DeepCopy(), metav1.UpdateOptions{DryRun: dry}))
-	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Patch(ctx, "stored", types.MergePatchType, []byte(`{"spec":{"displayName":"p"}}`), metav1.PatchOptions{DryRun: dry}))
+	testenv.Must[*inventoryv1alpha1.ClusterProfile](t)(client.Patch(ctx, "stored", types.MergePatchType,
+		[]byte(`{"spec":{"displayName":"p"}}`), metav1.PatchOptions{DryRun: dry}))
 	assert.NoError(t, client.Delete(ctx, "stored", metav1.DeleteOptions{DryRun: dry}))
 	assert.NoError(t, client.DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dry}, metav1.ListOptions{}))
 	_, err := client.Create(ctx, testenv.NewProfile("refused", ""), metav1.CreateOptions{DryRun: dry})
@@ -220,7 +224,8 @@ func TestInventory_KubectlWait(t *testing.T) {
 	profile := createProfile(t, namespace, testenv.NewProfile("awaited", "wait"))
 	waited := make(chan error, 1)
 	go func() {
-		_, err := testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited", "--for=condition=ControlPlaneHealthy", "--timeout=30s")
+		_, err := testenv.Kubectl(t.Context(), shared.Hub.Kubeconfig(), "", "wait", "-n", namespace, "clusterprofile/awaited",
+			"--for=condition=ControlPlaneHealthy", "--timeout=30s")
 		waited <- err
 	}()
 	profile.Status.Conditions = []metav1.Condition{condition("ControlPlaneHealthy", metav1.ConditionTrue)}

@@ -151,15 +151,19 @@ func TestWatch_Selectors(t *testing.T) {
 		options metav1.ListOptions
 		want    []string
 	}{
-		"by equal label":            {namespace, metav1.ListOptions{LabelSelector: "x-k8s.io/cluster-manager=one"}, []string{"alpha", "gamma"}},
-		"by a set of labels":        {namespace, metav1.ListOptions{LabelSelector: "letter in (alpha,beta),letter notin (beta)"}, []string{"alpha"}},
-		"by no label":               {elsewhere, metav1.ListOptions{LabelSelector: "!letter"}, []string{"alpha"}},
-		"by name":                   {namespace, metav1.ListOptions{FieldSelector: "metadata.name=beta"}, []string{"beta"}},
-		"by name, not":              {namespace, metav1.ListOptions{FieldSelector: "metadata.name!=beta"}, []string{"alpha", "gamma"}},
-		"by name in all namespaces": {"", metav1.ListOptions{FieldSelector: "metadata.name=alpha,metadata.namespace=" + elsewhere}, []string{"alpha"}},
-		"by manager":                {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one"}, []string{"alpha", "gamma"}},
-		"by manager and label":      {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one", LabelSelector: "letter=gamma"}, []string{"gamma"}},
-		"by manager, from cache":    {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one", ResourceVersion: "0"}, []string{"alpha", "gamma"}},
+		"by equal label": {namespace, metav1.ListOptions{LabelSelector: "x-k8s.io/cluster-manager=one"}, []string{"alpha", "gamma"}},
+		"by a set of labels": {namespace, metav1.ListOptions{LabelSelector: "letter in (alpha,beta),letter notin (beta)"},
+			[]string{"alpha"}},
+		"by no label":  {elsewhere, metav1.ListOptions{LabelSelector: "!letter"}, []string{"alpha"}},
+		"by name":      {namespace, metav1.ListOptions{FieldSelector: "metadata.name=beta"}, []string{"beta"}},
+		"by name, not": {namespace, metav1.ListOptions{FieldSelector: "metadata.name!=beta"}, []string{"alpha", "gamma"}},
+		"by name in all namespaces": {"", metav1.ListOptions{FieldSelector: "metadata.name=alpha,metadata.namespace=" + elsewhere},
+			[]string{"alpha"}},
+		"by manager": {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one"}, []string{"alpha", "gamma"}},
+		"by manager and label": {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one", LabelSelector: "letter=gamma"},
+			[]string{"gamma"}},
+		"by manager, from cache": {namespace, metav1.ListOptions{FieldSelector: "spec.clusterManager.name=one", ResourceVersion: "0"},
+			[]string{"alpha", "gamma"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

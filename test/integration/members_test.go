@@ -58,8 +58,9 @@ func join(t *testing.T, name, secret string) {
 		Cluster: clientcmdv1.Cluster{
 			Server: "https://attacker.example.com",
 			Extensions: []clientcmdv1.NamedExtension{{
-				Name:      "client.authentication.k8s.io/exec",
-				Extension: runtime.RawExtension{Raw: fmt.Appendf(nil, `{"name":%q,"key":"kubeconfig","namespace":%q}`, secret, testenv.SystemNamespace)},
+				Name: "client.authentication.k8s.io/exec",
+				Extension: runtime.RawExtension{Raw: fmt.Appendf(nil, `{"name":%q,"key":"kubeconfig","namespace":%q}`,
+					secret, testenv.SystemNamespace)},
 			}},
 		},
 	}}
@@ -96,8 +97,9 @@ func TestMembers_Failures(t *testing.T) {
 		words   string
 	}{
 		"closed port": {
-			cluster: clientcmdapi.Cluster{Server: fmt.Sprintf("https://127.0.0.1:%d", closed), CertificateAuthorityData: good.CertificateAuthorityData},
-			user:    token, code: http.StatusGatewayTimeout, words: "can't be reached",
+			cluster: clientcmdapi.Cluster{Server: fmt.Sprintf("https://127.0.0.1:%d", closed),
+				CertificateAuthorityData: good.CertificateAuthorityData},
+			user: token, code: http.StatusGatewayTimeout, words: "can't be reached",
 		},
 		"no answer": {
 			cluster: clientcmdapi.Cluster{Server: listen(t, func(net.Conn) {}), CertificateAuthorityData: good.CertificateAuthorityData},
@@ -124,7 +126,8 @@ func TestMembers_Failures(t *testing.T) {
 		},
 		"exec in the kubeconfig": {
 			cluster: good, code: http.StatusServiceUnavailable, words: "exec",
-			user: clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "/bin/false", InteractiveMode: clientcmdapi.NeverExecInteractiveMode}},
+			user: clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1",
+				Command: "/bin/false", InteractiveMode: clientcmdapi.NeverExecInteractiveMode}},
 		},
 	}
 	for name, test := range tests {

@@ -51,13 +51,15 @@ spec:
 // The talk's request with kubectl.
 func TestMint_Kubectl(t *testing.T) {
 	hub := shared.Hub.Kubeconfig()
-	raw := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"serviceAccountName":"work","serviceAccountNamespace":"default","clusterRoles":[{"name":"cluster-admin"}]}}`
+	raw := `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"serviceAccountName":"work",` +
+		`"serviceAccountNamespace":"default","clusterRoles":[{"name":"cluster-admin"}]}}`
 	tests := map[string]struct {
 		input string
 		args  []string
 	}{
-		"letter for letter":   {talk, []string{"create", "-f", "-", "-o", "json"}},
-		"with a generateName": {strings.Replace(talk, "name: work\n  namespace", "generateName: work-\n  namespace", 1), []string{"create", "-f", "-", "-o", "json"}},
+		"letter for letter": {talk, []string{"create", "-f", "-", "-o", "json"}},
+		"with a generateName": {strings.Replace(talk, "name: work\n  namespace", "generateName: work-\n  namespace", 1),
+			[]string{"create", "-f", "-", "-o", "json"}},
 		"with no name at all": {strings.Replace(talk, "name: work\n  namespace", "namespace", 1), []string{"create", "-f", "-", "-o", "json"}},
 		"raw, as the subresource of the ClusterProfile": {raw, []string{
 			"create", "--raw", "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/default/clusterprofiles/bravelion/token", "-f", "-",
@@ -174,7 +176,8 @@ func memberCalls(t *testing.T, member *testenv.Cluster, from time.Time) []auditv
 func TestMint_DryRun(t *testing.T) {
 	before, hubBefore, from := objects(t, shared.Bravelion), objects(t, shared.Hub), time.Now()
 	r := request("bravelion", "dry", "cluster-admin")
-	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made", Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
+	r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "made",
+		Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}}}
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
 			answer, _, err := ask(t.Context(), shared.Hub.RESTConfig(), f, r, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
@@ -270,8 +273,9 @@ func TestMint_ForeignObjects(t *testing.T) {
 		words   string
 	}{
 		"a ServiceAccount that somebody else made": {request("bravelion", "powerful"), "was not made by clusterpass"},
-		"the account of a grant with more roles":   {request("bravelion", "taken", "view"), "clusterRoles: granted [cluster-admin], asked for [view]"},
-		"the account of a grant, without roles":    {request("bravelion", "taken"), "clusterRoles: granted [cluster-admin], asked for []"},
+		"the account of a grant with more roles": {request("bravelion", "taken", "view"),
+			"clusterRoles: granted [cluster-admin], asked for [view]"},
+		"the account of a grant, without roles": {request("bravelion", "taken"), "clusterRoles: granted [cluster-admin], asked for []"},
 	}
 	user := grantTo(t, "no-updater", mayRequest(), mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
 	for name, test := range tests {
@@ -288,7 +292,8 @@ func TestMint_ForeignObjects(t *testing.T) {
 // A request that fails half way leaves nothing.
 func TestMint_FailureHalfWay(t *testing.T) {
 	before := objects(t, shared.Bravelion)
-	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"), metav1.CreateOptions{})
+	_, _, err := ask(t.Context(), shared.Hub.RESTConfig(), forms[0], request("bravelion", "half", "view", "no-such-role"),
+		metav1.CreateOptions{})
 	assert.True(t, apierrors.IsInvalid(err), "%v", err)
 	assert.ErrorContains(t, err, "no-such-role")
 	expectSame(t, before, objects(t, shared.Bravelion))
@@ -375,7 +380,8 @@ func TestMint_Preconditions(t *testing.T) {
 	}{
 		"no such ClusterProfile": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "missing" }, apierrors.IsNotFound},
 		"another uid":            {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.UID = "other" }, apierrors.IsConflict},
-		"another namespace":      {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Namespace = "kube-public" }, apierrors.IsNotFound},
+		"another namespace": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Namespace = "kube-public" },
+			apierrors.IsNotFound},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,8 @@ func TestPlacement_OfOCM(t *testing.T) {
 	content := string(testenv.Must[[]byte](t)(os.ReadFile(filepath.Join("testdata", "ocm-placement.yaml"))))
 	moved := strings.Replace(content, "cluster.open-cluster-management.io/v1beta1", "clusterpass.dev/v1alpha1", 1)
 	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "create", "--validate=strict", "-n", namespace, "-f", "-"))
-	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict", "-n", namespace, "-f", "-"))
+	testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, moved, "apply", "--server-side", "--force-conflicts", "--validate=strict",
+		"-n", namespace, "-f", "-"))
 
 	placement := testenv.Get(t, placementsAs(t, namespace, "", ""), "from-ocm")
 	assert.EqualValues(t, 1, placement.Generation, "to apply what is there")
@@ -71,13 +72,15 @@ func TestPlacement_Author(t *testing.T) {
 		assert.Equal(t, generation, placement.Generation)
 	}
 	forged := newPlacement("authored")
-	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin", Groups: []string{"system:masters"}}}
+	forged.Spec.Author = &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "admin",
+		Groups: []string{"system:masters"}}}
 	created := testenv.Create(t, first, forged)
 	expect(t, created, "placement-first", 1)
 
 	patch := func(t *testing.T, client clusterpassclient.PlacementInterface, body string, dryRun ...string) *clusterpassv1alpha1.Placement {
 		t.Helper()
-		return testenv.Must[*clusterpassv1alpha1.Placement](t)(client.Patch(ctx, "authored", types.MergePatchType, []byte(body), metav1.PatchOptions{DryRun: dryRun}))
+		return testenv.Must[*clusterpassv1alpha1.Placement](t)(client.Patch(ctx, "authored", types.MergePatchType, []byte(body),
+			metav1.PatchOptions{DryRun: dryRun}))
 	}
 	expect(t, patch(t, second, `{"metadata":{"labels":{"a":"b"}}}`), "placement-first", 1)
 	expect(t, patch(t, second, `{"spec":{"author":{"username":"placement-second"}}}`), "placement-first", 1)
@@ -92,7 +95,8 @@ func TestPlacement_Author(t *testing.T) {
 	}
 	whole := testenv.Get(t, second, "authored")
 	whole.Spec.NumberOfClusters, whole.Status.NumberOfSelectedClusters = ptr.To(int32(2)), 7
-	expect(t, testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})), "placement-second", 2)
+	expect(t, testenv.Must[*clusterpassv1alpha1.Placement](t)(second.Update(ctx, whole,
+		metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})), "placement-second", 2)
 	stored := testenv.Get(t, first, "authored")
 	expect(t, stored, "placement-first", 1)
 	stored = testenv.Update(t, second, whole)
@@ -111,7 +115,8 @@ func TestPlacement_AppliedByTwo(t *testing.T) {
 	boss, editor := placementsAs(t, namespace, "placement-boss", "edit"), placementsAs(t, namespace, "placement-slip", "edit")
 	apply := func(client clusterpassclient.PlacementInterface, spec string, force bool) (*clusterpassv1alpha1.Placement, error) {
 		body := `{"apiVersion":"clusterpass.dev/v1alpha1","kind":"Placement","metadata":{"name":"shared"},"spec":` + spec + `}`
-		return client.Patch(ctx, "shared", types.ApplyPatchType, []byte(body), metav1.PatchOptions{FieldManager: fmt.Sprintf("%p", client), Force: &force})
+		return client.Patch(ctx, "shared", types.ApplyPatchType, []byte(body),
+			metav1.PatchOptions{FieldManager: fmt.Sprintf("%p", client), Force: &force})
 	}
 	testenv.Must[*clusterpassv1alpha1.Placement](t)(apply(boss, `{"numberOfClusters":1}`, false))
 	_, err := apply(editor, `{"clusterSets":["prod"]}`, false)
@@ -145,11 +150,13 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			object := func(value string) string {
-				return fmt.Sprintf("{apiVersion: clusterpass.dev/v1alpha1, kind: %s, metadata: {name: shared, namespace: %s}, spec: %s}", kind, namespace, strings.ReplaceAll(spec, "BEFORE", value))
+				return fmt.Sprintf("{apiVersion: clusterpass.dev/v1alpha1, kind: %s, metadata: {name: shared, namespace: %s}, spec: %s}",
+					kind, namespace, strings.ReplaceAll(spec, "BEFORE", value))
 			}
 			authorIs := func(want string) {
 				t.Helper()
-				assert.Equal(t, want, testenv.MustKubectl(t, author, "", "get", kind, "shared", "-n", namespace, "-o", "jsonpath={.spec.author.username}"))
+				assert.Equal(t, want,
+					testenv.MustKubectl(t, author, "", "get", kind, "shared", "-n", namespace, "-o", "jsonpath={.spec.author.username}"))
 			}
 			testenv.MustKubectl(t, author, object("one"), "apply", "-f", "-")
 			testenv.MustKubectl(t, author, object("two"), "apply", "-f", "-")
@@ -157,7 +164,8 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 			testenv.MustKubectl(t, author, "", "edit", kind, "shared", "-n", namespace)
 			authorIs("authors-kim")
 
-			const refused, mends = `spec: Forbidden: its author is user "authors-kim", and a patch would put the fields that it leaves unchanged in your name`, "kubectl apply --server-side"
+			const refused, mends = `spec: Forbidden: its author is user "authors-kim", ` +
+				`and a patch would put the fields that it leaves unchanged in your name`, "kubectl apply --server-side"
 			_, err := testenv.Kubectl(t.Context(), editor, object("four"), "apply", "-f", "-")
 			require.ErrorContains(t, err, refused)
 			require.ErrorContains(t, err, mends)
@@ -169,7 +177,8 @@ func TestPlacement_AuthorKubectl(t *testing.T) {
 			reopened := testenv.Must[[]byte](t)(os.ReadFile(copied))
 			require.NoError(t, os.Remove(copied))
 			assert.Contains(t, string(reopened), "# * "+refused, "the editor opens again, and says why")
-			_, err = testenv.Kubectl(t.Context(), editor, "", "patch", kind, "shared", "-n", namespace, "--type=merge", `--patch={"spec":{"clusters":{"names":["four"]},"clusterSets":["four"]}}`)
+			_, err = testenv.Kubectl(t.Context(), editor, "", "patch", kind, "shared", "-n", namespace, "--type=merge",
+				`--patch={"spec":{"clusters":{"names":["four"]},"clusterSets":["four"]}}`)
 			require.ErrorContains(t, err, refused)
 			testenv.MustKubectl(t, editor, "", "label", kind, "shared", "-n", namespace, "a=b")
 			authorIs("authors-kim")
@@ -194,7 +203,8 @@ func TestPlacement_RBAC(t *testing.T) {
 	_, viewerErr := viewer.Patch(ctx, "guarded", types.MergePatchType, status, metav1.PatchOptions{}, "status")
 	_, editorErr := editor.Patch(ctx, "guarded", types.MergePatchType, status, metav1.PatchOptions{}, "status")
 	for verb, err := range map[string]error{
-		"create by a viewer": createErr, "patch by a viewer": patchErr, "delete by a viewer": viewer.Delete(ctx, "guarded", metav1.DeleteOptions{}),
+		"create by a viewer": createErr, "patch by a viewer": patchErr,
+		"delete by a viewer":              viewer.Delete(ctx, "guarded", metav1.DeleteOptions{}),
 		"patch of the status by a viewer": viewerErr, "patch of the status by an editor": editorErr,
 	} {
 		assert.True(t, apierrors.IsForbidden(err), "%s: %v", verb, err)
@@ -216,7 +226,8 @@ func TestPlacement_Invalid(t *testing.T) {
 	_, err := placementsAs(t, newNamespace(t), "", "").Create(t.Context(), placement, metav1.CreateOptions{})
 	require.True(t, apierrors.IsInvalid(err), "%v", err)
 	for _, field := range []string{
-		"spec.clusterSets[0]", "spec.numberOfClusters", "spec.predicates[0].requiredClusterSelector.celSelector.celExpressions[0]", "spec.tolerations[0].effect",
+		"spec.clusterSets[0]", "spec.numberOfClusters", "spec.predicates[0].requiredClusterSelector.celSelector.celExpressions[0]",
+		"spec.tolerations[0].effect",
 	} {
 		assert.ErrorContains(t, err, field+": ")
 	}

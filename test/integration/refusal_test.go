@@ -221,7 +221,8 @@ func TestRefusal_Reads(t *testing.T) {
 	}
 	now := readsSoFar(t, cluster)
 	most := int(took/sharedread.Interval) + 1
-	t.Logf("%d refused requests in %s: %d reads of the Secret, %d of the profile", callers*rounds, took, now.secrets-before.secrets, now.profiles-before.profiles)
+	t.Logf("%d refused requests in %s: %d reads of the Secret, %d of the profile",
+		callers*rounds, took, now.secrets-before.secrets, now.profiles-before.profiles)
 	assert.LessOrEqual(t, now.secrets-before.secrets, most, "reads of the Secret in %s", took)
 	assert.NotEqual(t, before.secrets, now.secrets, "reads of the Secret in %s", took)
 	assert.LessOrEqual(t, now.profiles-before.profiles, most, "reads of the ClusterProfile in %s", took)

@@ -75,7 +75,8 @@ func TestRefusals_OfOneUser(t *testing.T) {
 	expectNothingGranted(t, "refused-often")
 
 	t.Run("another user has a token meanwhile", func(t *testing.T) {
-		name, err := testenv.Kubectl(t.Context(), ordinaryUser(t, "not-refused"), manifest(topLevel[0], "bravelion", "not-refused", ""), "create", "-f", "-", "-o", "jsonpath={.status.grantName}")
+		name, err := testenv.Kubectl(t.Context(), ordinaryUser(t, "not-refused"), manifest(topLevel[0], "bravelion", "not-refused", ""), "create",
+			"-f", "-", "-o", "jsonpath={.status.grantName}")
 		require.NoError(t, err)
 		assert.NotEmpty(t, name)
 	})

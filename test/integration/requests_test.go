@@ -86,12 +86,16 @@ func request(cluster, account string, clusterRoles ...string) *v1alpha1.AuthToke
 }
 
 // ask sends r in form f from namespace default. It returns the answer and its warnings.
-func ask(ctx context.Context, config *rest.Config, f form, r *v1alpha1.AuthTokenRequest, options metav1.CreateOptions) (*v1alpha1.AuthTokenRequest, []string, error) {
+func ask(
+	ctx context.Context, config *rest.Config, f form, r *v1alpha1.AuthTokenRequest, options metav1.CreateOptions,
+) (*v1alpha1.AuthTokenRequest, []string, error) {
 	return askFrom(ctx, config, f, "default", r, options)
 }
 
 // askFrom is ask from another namespace.
-func askFrom(ctx context.Context, config *rest.Config, f form, namespace string, r *v1alpha1.AuthTokenRequest, options metav1.CreateOptions) (*v1alpha1.AuthTokenRequest, []string, error) {
+func askFrom(
+	ctx context.Context, config *rest.Config, f form, namespace string, r *v1alpha1.AuthTokenRequest, options metav1.CreateOptions,
+) (*v1alpha1.AuthTokenRequest, []string, error) {
 	var warnings warningList
 	config = rest.CopyConfig(config)
 	config.WarningHandler = &warnings

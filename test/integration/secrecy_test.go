@@ -38,7 +38,8 @@ func TestSecrecy_Files(t *testing.T) {
 	for _, file := range audits {
 		audit = append(audit, testenv.Must[[]byte](t)(os.ReadFile(file))...)
 	}
-	for _, want := range []string{`"clusterpass.dev/credential-id":"JTI=`, `"clusterpass.dev/grant-uid"`, `"clusterpass.dev/cluster-profile-uid"`} {
+	for _, want := range []string{`"clusterpass.dev/credential-id":"JTI=`,
+		`"clusterpass.dev/grant-uid"`, `"clusterpass.dev/cluster-profile-uid"`} {
 		assert.True(t, bytes.Contains(audit, []byte(want)), "the audit log has no %s", want)
 	}
 	t.Logf("%d tokens, %d files", len(minted.tokens), len(files))

@@ -79,7 +79,8 @@ func webhook(server *httptest.Server, resource string) *admissionregistrationv1.
 			},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{rbacv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+				Rule: admissionregistrationv1.Rule{APIGroups: []string{rbacv1.GroupName}, APIVersions: []string{"v1"},
+					Resources: []string{resource}},
 			}},
 			ObjectSelector:          &metav1.LabelSelector{MatchLabels: map[string]string{grant.LabelManagedBy: grant.ManagedBy}},
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
