@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -27,23 +26,25 @@ import (
 	"clusterpass.dev/pkg/member"
 )
 
+type storedGrant = clusterpassv1alpha1.AuthTokenGrant
+
 // storedGrants is a store whose cache may be behind.
 type storedGrants struct {
 	Grants
-	cached, live *clusterpassv1alpha1.AuthTokenGrant
+	cached, live *storedGrant
 	count        int64
 	// deleted are those of count that the cache still has.
 	deleted int64
-	updated *clusterpassv1alpha1.AuthTokenGrant
+	updated *storedGrant
 	// updateErr is that of updates.
 	updateErr error
 }
 
-func (s *storedGrants) Cached(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (s *storedGrants) Cached(_ context.Context, _, name string) (*storedGrant, error) {
 	return orNotFound(s.cached, authTokenGrants, name)
 }
 
-func (s *storedGrants) Live(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (s *storedGrants) Live(_ context.Context, _, name string) (*storedGrant, error) {
 	return orNotFound(s.live, authTokenGrants, name)
 }
 
@@ -53,7 +54,7 @@ func (s *storedGrants) CountStored(context.Context, string) (int64, error) {
 	return s.count - s.deleted, nil
 }
 
-func (s *storedGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (s *storedGrants) Update(_ context.Context, g *storedGrant) (*storedGrant, error) {
 	s.updated = g
 	return g, s.updateErr
 }
@@ -66,7 +67,7 @@ func testTask(store *storedGrants) *task {
 		},
 		verified: utilcache.NewLRUExpireCache(10),
 	}
-	r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
+	r := requestOf("jane")
 	return &task{
 		Minter: m, target: &target{profile: profileWith("uid-1"), client: &member.Client{}}, request: r, expiration: time.Hour,
 		want: grant.New("default", r.Spec, "uid-1", clusterpassv1alpha1.Requester{Username: "jane"}),
@@ -74,30 +75,27 @@ func testTask(store *storedGrants) *task {
 }
 
 // stored is the grant that testTask wants, as it would be stored.
-func stored(change func(g *clusterpassv1alpha1.AuthTokenGrant)) *clusterpassv1alpha1.AuthTokenGrant {
+func stored(change func(g *storedGrant)) *storedGrant {
 	g := testTask(&storedGrants{}).want.DeepCopy()
 	g.UID, g.Generation = "grant-1", 1
 	change(g)
 	return g
 }
 
-func asIs(*clusterpassv1alpha1.AuthTokenGrant) {}
+func asIs(*storedGrant) {}
 
-func deleting(g *clusterpassv1alpha1.AuthTokenGrant) {
-	now := metav1.Now()
-	g.DeletionTimestamp = &now
-}
+func deleting(g *storedGrant) { g.DeletionTimestamp = ptr.To(metav1.Now()) }
 
 // What is stored decides, not the cache.
 func TestTask_StoreGrant(t *testing.T) {
 	tests := map[string]struct {
-		cached, live *clusterpassv1alpha1.AuthTokenGrant
+		cached, live *storedGrant
 		words        string
 	}{
 		"a grant that is being deleted by now":       {stored(asIs), stored(deleting), "being revoked"},
-		"one with other roles by now":                {stored(asIs), stored(func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles = nil }), "clusterRoles: granted [], asked for [cluster-admin]"},
-		"one whose name only happens to be the same": {nil, stored(func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ServiceAccount.Name = "other" }), "its name belongs to a grant for another"},
-		"one for a cluster that has been replaced":   {nil, stored(func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.UID = "old" }), "its name belongs to a grant for another"},
+		"one with other roles by now":                {stored(asIs), stored(func(g *storedGrant) { g.Spec.ClusterRoles = nil }), "clusterRoles: granted [], asked for [cluster-admin]"},
+		"one whose name only happens to be the same": {nil, stored(func(g *storedGrant) { g.Spec.ServiceAccount.Name = "other" }), "its name belongs to a grant for another"},
+		"one for a cluster that has been replaced":   {nil, stored(func(g *storedGrant) { g.Spec.ClusterProfile.UID = "old" }), "its name belongs to a grant for another"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,15 +119,15 @@ func TestTask_CheckCount(t *testing.T) {
 // Only what was verified is known.
 func TestTask_Known(t *testing.T) {
 	tests := map[string]struct {
-		change func(g *clusterpassv1alpha1.AuthTokenGrant)
+		change func(g *storedGrant)
 		want   bool
 	}{
 		"the grant that was verified":      {asIs, true},
-		"a later generation of it":         {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Generation = 2 }, false},
-		"another grant of the name":        {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.UID = "grant-2" }, false},
+		"a later generation of it":         {func(g *storedGrant) { g.Generation = 2 }, false},
+		"another grant of the name":        {func(g *storedGrant) { g.UID = "grant-2" }, false},
 		"one that is being deleted":        {deleting, false},
-		"one with other audiences":         {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Audiences = []string{"vault"} }, false},
-		"one that somebody else asked for": {func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "joe" }, true},
+		"one with other audiences":         {func(g *storedGrant) { g.Spec.Audiences = []string{"vault"} }, false},
+		"one that somebody else asked for": {func(g *storedGrant) { g.Spec.Requester.Username = "joe" }, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,11 +159,11 @@ func TestTask_RaiseCeiling(t *testing.T) {
 
 func TestDifference(t *testing.T) {
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}}}
-	granted := stored(func(g *clusterpassv1alpha1.AuthTokenGrant) {
+	granted := stored(func(g *storedGrant) {
 		g.Spec.Roles = []v1alpha1.Role{{Namespace: "ml", Name: "jobs"}}
 		g.Spec.Audiences = []string{"vault"}
 	})
-	want := stored(func(g *clusterpassv1alpha1.AuthTokenGrant) {
+	want := stored(func(g *storedGrant) {
 		g.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: rules}}
 	})
 	const words = "clusterRoles: granted [cluster-admin], asked for [pods (1 rules)]; roles: granted [ml/jobs], asked for []; audiences: granted [vault], asked for []"
@@ -173,8 +171,8 @@ func TestDifference(t *testing.T) {
 	assert.Empty(t, difference(granted, granted))
 }
 
-func ownedBy(uid types.UID) func(g *clusterpassv1alpha1.AuthTokenGrant) {
-	return func(g *clusterpassv1alpha1.AuthTokenGrant) {
+func ownedBy(uid types.UID) func(g *storedGrant) {
+	return func(g *storedGrant) {
 		g.OwnerReferences = []metav1.OwnerReference{{Kind: "ClusterCredentialSet", Name: "fleet", UID: uid, Controller: ptr.To(true)}}
 	}
 }
@@ -182,7 +180,7 @@ func ownedBy(uid types.UID) func(g *clusterpassv1alpha1.AuthTokenGrant) {
 // A grant with an owner is for its requests alone.
 func TestTask_StoreGrantOwner(t *testing.T) {
 	tests := map[string]struct {
-		live  func(g *clusterpassv1alpha1.AuthTokenGrant)
+		live  func(g *storedGrant)
 		owner types.UID
 		words string
 	}{
@@ -218,7 +216,7 @@ func TestTask_RunWarm(t *testing.T) {
 	tests := map[string]struct {
 		updateErr error
 		// change makes of the grant that is known what is stored.
-		change func(g *clusterpassv1alpha1.AuthTokenGrant)
+		change func(g *storedGrant)
 		want   error
 	}{
 		"a failure of the hub is not the member's":        {updateErr: hub, change: asIs, want: hub},

@@ -21,14 +21,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/utils/clock"
 
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/fakemember"
+)
+
+var (
+	accounts = corev1.SchemeGroupVersion.WithResource("serviceaccounts")
+	secrets  = corev1.SchemeGroupVersion.WithResource("secrets")
 )
 
 // cluster is a member that issues tokens.
@@ -46,20 +49,21 @@ func newCluster(t *testing.T, uid types.UID) *cluster {
 	}
 	c := &cluster{Member: fakemember.New(t, clock.RealClock{}, objects...)}
 	spec := validRequest().Spec
-	core := corev1.SchemeGroupVersion
-	c.Answer(fmt.Sprintf("/api/v1/namespaces/%s/serviceaccounts/%s/token", spec.ServiceAccountNamespace, spec.ServiceAccountName), func(w http.ResponseWriter, _ *http.Request) {
+	namespace, name := spec.ServiceAccountNamespace, spec.ServiceAccountName
+	path := fmt.Sprintf("/api/v1/namespaces/%s/serviceaccounts/%s/token", namespace, name)
+	c.Answer(path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		account, err := c.Tracker().Get(core.WithResource("serviceaccounts"), spec.ServiceAccountNamespace, spec.ServiceAccountName)
-		secret, secretErr := c.Tracker().Get(core.WithResource("secrets"), spec.ServiceAccountNamespace, grant.SecretName(grantUID))
+		account, err := c.Tracker().Get(accounts, namespace, name)
+		secret, secretErr := c.Tracker().Get(secrets, namespace, grant.SecretName(grantUID))
 		if err != nil || secretErr != nil {
 			w.WriteHeader(http.StatusNotFound)
-			_ = json.NewEncoder(w).Encode(apierrors.NewNotFound(corev1.Resource("serviceaccounts"), spec.ServiceAccountName).ErrStatus)
+			_ = json.NewEncoder(w).Encode(apierrors.NewNotFound(accounts.GroupResource(), name).ErrStatus)
 			return
 		}
 		c.tokens.Add(1)
 		encode, now := base64.RawURLEncoding.EncodeToString, time.Now()
 		claims := fmt.Sprintf(`{"iat":%d,"exp":%d,"kubernetes.io":{"namespace":%q,"serviceaccount":{"name":%q,"uid":%q},"secret":{"name":%q,"uid":%q}}}`,
-			now.Unix(), now.Add(time.Hour).Unix(), spec.ServiceAccountNamespace, spec.ServiceAccountName, account.(*corev1.ServiceAccount).UID,
+			now.Unix(), now.Add(time.Hour).Unix(), namespace, name, account.(*corev1.ServiceAccount).UID,
 			grant.SecretName(grantUID), secret.(*corev1.Secret).UID)
 		_ = json.NewEncoder(w).Encode(authenticationv1.TokenRequest{
 			TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenRequest"},
@@ -89,15 +93,20 @@ const grantUID types.UID = "grant-1"
 func newIdentityFixture(to *cluster) *identityFixture {
 	profile := to.Profile()
 	f := &identityFixture{hub: &laggingHub{cached: profile, stored: profile}, grants: &keptGrants{}, members: &redirected{to}}
-	f.Minter = New(Config{
-		HubID: "hub", Profiles: f.hub, Members: f.members, Grants: f.grants, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
-		MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
-	})
+	f.Minter = newMinter(f.hub, f.members, f.grants)
 	return f
 }
 
+// newMinter returns a Minter by whose authoriser everybody is entitled to everything.
+func newMinter(profiles Profiles, members Members, grants Grants) *Minter {
+	return New(Config{
+		HubID: "hub", Profiles: profiles, Members: members, Grants: grants, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+		MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
+	})
+}
+
 func (f *identityFixture) mint(ctx context.Context, change func(*Request)) error {
-	r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
+	r := requestOf("jane")
 	r.Spec.ClusterRoles, r.Spec.Roles = nil, nil
 	if change != nil {
 		change(&r)
@@ -116,10 +125,8 @@ func TestMinter_MintOnAnotherCluster(t *testing.T) {
 	}{
 		"a token that was asked for before":          {words: "the UID of its namespace kube-system is b, and that of the grant's cluster is a"},
 		"a token, by a server that was just started": {cold: true, words: "leads to another cluster than the one that has the grant"},
-		"other rights": {words: "leads to another cluster", request: func(r *Request) {
-			r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "view"}}
-		}},
-		"a dry run": {request: func(r *Request) { r.DryRun = true }},
+		"other rights": {words: "leads to another cluster", request: viewing},
+		"a dry run":    {request: func(r *Request) { r.DryRun = true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := newCluster(t, "a"), newCluster(t, "b")
@@ -243,5 +250,5 @@ func TestMinter_MintGrantWithoutCluster(t *testing.T) {
 func lose(t *testing.T, _ *identityFixture, c *cluster) {
 	t.Helper()
 	spec := validRequest().Spec
-	require.NoError(t, c.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("serviceaccounts"), spec.ServiceAccountNamespace, spec.ServiceAccountName))
+	require.NoError(t, c.Tracker().Delete(accounts, spec.ServiceAccountNamespace, spec.ServiceAccountName))
 }

@@ -23,14 +23,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
-	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 
-	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -82,35 +79,34 @@ func (m *emptyMember) kubeconfig(t *testing.T) []byte {
 // keptGrants is a store of one grant.
 type keptGrants struct {
 	Grants
-	grant *clusterpassv1alpha1.AuthTokenGrant
+	grant *storedGrant
 }
 
-func (k *keptGrants) Live(_ context.Context, _, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (k *keptGrants) Live(_ context.Context, _, name string) (*storedGrant, error) {
 	return orNotFound(k.grant.DeepCopy(), authTokenGrants, name)
 }
 
-func (k *keptGrants) Cached(ctx context.Context, namespace, name string) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (k *keptGrants) Cached(ctx context.Context, namespace, name string) (*storedGrant, error) {
 	return k.Live(ctx, namespace, name)
 }
 
 func (k *keptGrants) Count(context.Context, string) (int64, error) { return 0, nil }
 
-func (k *keptGrants) Create(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (k *keptGrants) Create(_ context.Context, g *storedGrant) (*storedGrant, error) {
 	k.grant = g.DeepCopy()
 	k.grant.UID, k.grant.Generation = "grant-1", 1
 	return k.grant.DeepCopy(), nil
 }
 
-func (k *keptGrants) Delete(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) error {
+func (k *keptGrants) Delete(_ context.Context, g *storedGrant) error {
 	if g.ResourceVersion != k.grant.ResourceVersion {
 		return apierrors.NewConflict(authTokenGrants, g.Name, errors.New("changed"))
 	}
-	now := metav1.Now()
-	k.grant.DeletionTimestamp = &now
+	k.grant.DeletionTimestamp = ptr.To(metav1.Now())
 	return nil
 }
 
-func (k *keptGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (k *keptGrants) Update(_ context.Context, g *storedGrant) (*storedGrant, error) {
 	if k.grant = g.DeepCopy(); g.DeletionTimestamp != nil && len(g.Finalizers) == 0 {
 		k.grant = nil
 	}
@@ -122,6 +118,7 @@ func (k *keptGrants) Update(_ context.Context, g *clusterpassv1alpha1.AuthTokenG
 func TestMinter_MintLeavingMember(t *testing.T) {
 	marked := func(s *corev1.Secret) { s.Annotations[member.LeavingAnnotation] = "2026-05-04T12:00:00Z" }
 	old := metav1.NewTime(time.Now().Add(-time.Hour))
+	hadTokens := func(g *storedGrant) { g.Status.ExpirationCeiling = &old }
 	for name, test := range map[string]struct {
 		// change is what has become of the Secret when the grant is stored; nil: it is gone.
 		change func(*corev1.Secret)
@@ -131,7 +128,7 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 		// does not wait.
 		adopted, cancelled bool
 		// there is the grant as it was before; nil: there was none.
-		there func(*clusterpassv1alpha1.AuthTokenGrant)
+		there func(*storedGrant)
 		// words of the refusal; none: the member is asked to make what the grant takes.
 		words string
 		kept  bool
@@ -146,7 +143,7 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 		"a requester who does not wait takes nothing back":          {readError: errors.New("unused"), cancelled: true, words: "cannot tell whether", kept: true, reads: 1},
 		"one that stays is asked":                                   {change: asSecret, kept: true, reads: 1},
 		"a grant of another request without any token":              {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
-		"a grant that has had tokens was seen by unjoin":            {change: marked, there: func(g *clusterpassv1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = &old }, kept: true},
+		"a grant that has had tokens was seen by unjoin":            {change: marked, there: hadTokens, kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster, grants, reads := newEmptyMember(t), &keptGrants{}, 0
@@ -178,11 +175,7 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 				},
 			})
 			require.NoError(t, err)
-			m := New(Config{
-				HubID: "hub", Profiles: hub, Members: pool, Grants: grants, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
-				MaxGrants: 10, MaxExpiration: time.Hour, RequestTimeout: time.Minute, Clock: clock.RealClock{},
-			})
-			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}}
+			m, r := newMinter(hub, pool, grants), requestOf("jane")
 			r.Spec.ClusterRoles = nil
 			if test.there != nil {
 				target, err := m.findTarget(t.Context(), r.Spec.TargetClusterProfile, false)

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
@@ -76,8 +77,7 @@ func profileWith(uid types.UID, providers ...inventoryv1alpha1.AccessProvider) *
 }
 
 func going(profile *inventoryv1alpha1.ClusterProfile) *inventoryv1alpha1.ClusterProfile {
-	now := metav1.Now()
-	profile.DeletionTimestamp = &now
+	profile.DeletionTimestamp = ptr.To(metav1.Now())
 	return profile
 }
 
@@ -99,10 +99,16 @@ func memberSecret(forProfile string) *corev1.Secret {
 	}
 }
 
+// requestOf returns the talk's request, by that user.
+func requestOf(name string) Request {
+	return Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: name}}
+}
+
 // A refusal is confirmed by what is stored.
 func TestMinter_MintRefusal(t *testing.T) {
-	provider, secret := secretAccess, memberSecret
-	good, bad := secret("default/bravelion"), secret("default/smartfish")
+	bare, one, two := profileWith("1"), profileWith("1", secretAccess), profileWith("2", secretAccess)
+	leaving := going(profileWith("1", secretAccess))
+	good, bad := memberSecret("default/bravelion"), memberSecret("default/smartfish")
 	tests := map[string]struct {
 		hub laggingHub
 		uid types.UID
@@ -111,25 +117,26 @@ func TestMinter_MintRefusal(t *testing.T) {
 		// reads of the profile and of the Secret.
 		profileReads, reads int
 	}{
-		"what the caches have costs no read":         {hub: laggingHub{cached: profileWith("1", provider), cachedSecret: good}},
-		"a profile that was made a moment ago":       {hub: laggingHub{stored: profileWith("1", provider), thisSecret: good}, profileReads: 1, reads: 1},
-		"a status that was written a moment ago":     {hub: laggingHub{cached: profileWith("1"), stored: profileWith("1", provider), thisSecret: good}, profileReads: 1, reads: 1},
-		"a profile that has replaced another":        {hub: laggingHub{cached: profileWith("1", provider), stored: profileWith("2", provider), thisSecret: good}, uid: "2", profileReads: 1, reads: 1},
-		"one that has replaced another that is gone": {hub: laggingHub{cached: going(profileWith("1", provider)), stored: profileWith("2", provider), thisSecret: good}, profileReads: 1, reads: 1},
-		"a Secret that was made a moment ago":        {hub: laggingHub{cached: profileWith("1", provider), stored: profileWith("1", provider), thisSecret: good}, profileReads: 1, reads: 1},
-		"a Secret that was annotated a moment ago":   {hub: laggingHub{cached: profileWith("1", provider), stored: profileWith("1", provider), cachedSecret: bad, thisSecret: good}, profileReads: 1, reads: 1},
+		"what the caches have costs no read":         {hub: laggingHub{cached: one, cachedSecret: good}},
+		"a profile that was made a moment ago":       {hub: laggingHub{stored: one, thisSecret: good}, profileReads: 1, reads: 1},
+		"a status that was written a moment ago":     {hub: laggingHub{cached: bare, stored: one, thisSecret: good}, profileReads: 1, reads: 1},
+		"a profile that has replaced another":        {hub: laggingHub{cached: one, stored: two, thisSecret: good}, uid: "2", profileReads: 1, reads: 1},
+		"one that has replaced another that is gone": {hub: laggingHub{cached: leaving, stored: two, thisSecret: good}, profileReads: 1, reads: 1},
+		"a Secret that was made a moment ago":        {hub: laggingHub{cached: one, stored: one, thisSecret: good}, profileReads: 1, reads: 1},
+		"a Secret that was annotated a moment ago":   {hub: laggingHub{cached: one, stored: one, cachedSecret: bad, thisSecret: good}, profileReads: 1, reads: 1},
 
 		"no profile":                  {words: "not found", profileReads: 1},
-		"another profile":             {hub: laggingHub{cached: profileWith("1", provider), stored: profileWith("1", provider)}, uid: "2", words: "has been replaced", profileReads: 1},
-		"a profile that is going":     {hub: laggingHub{cached: going(profileWith("1", provider)), stored: going(profileWith("1", provider))}, words: "is being deleted", profileReads: 1},
-		"no access provider":          {hub: laggingHub{cached: profileWith("1"), stored: profileWith("1")}, words: "status.accessProviders has none", profileReads: 1},
-		"no Secret":                   {hub: laggingHub{cached: profileWith("1", provider), stored: profileWith("1", provider)}, words: "there is no Secret", profileReads: 1, reads: 1},
-		"a Secret of another cluster": {hub: laggingHub{cached: profileWith("1", provider), stored: profileWith("1", provider), cachedSecret: bad, thisSecret: bad}, words: "is not for this cluster", profileReads: 1, reads: 1},
+		"another profile":             {hub: laggingHub{cached: one, stored: one}, uid: "2", words: "has been replaced", profileReads: 1},
+		"a profile that is going":     {hub: laggingHub{cached: leaving, stored: leaving}, words: "is being deleted", profileReads: 1},
+		"no access provider":          {hub: laggingHub{cached: bare, stored: bare}, words: "status.accessProviders has none", profileReads: 1},
+		"no Secret":                   {hub: laggingHub{cached: one, stored: one}, words: "there is no Secret", profileReads: 1, reads: 1},
+		"a Secret of another cluster": {hub: laggingHub{cached: one, stored: one, cachedSecret: bad, thisSecret: bad}, words: "is not for this cluster", profileReads: 1, reads: 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			hub := test.hub
-			r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "jane"}, DryRun: true}
+			r := requestOf("jane")
+			r.DryRun = true
 			r.Spec.TargetClusterProfile.UID = test.uid
 			_, err := hub.minter(t, authorizerfactory.NewAlwaysAllowAuthorizer()).Mint(t.Context(), r)
 			if test.words == "" {
@@ -144,8 +151,7 @@ func TestMinter_MintRefusal(t *testing.T) {
 
 	t.Run("who is not entitled has nothing read", func(t *testing.T) {
 		hub := &laggingHub{}
-		r := Request{Namespace: "default", Spec: validRequest().Spec, User: &user.DefaultInfo{Name: "eve"}}
-		_, err := hub.minter(t, authorizerfactory.NewAlwaysDenyAuthorizer()).Mint(t.Context(), r)
+		_, err := hub.minter(t, authorizerfactory.NewAlwaysDenyAuthorizer()).Mint(t.Context(), requestOf("eve"))
 		require.True(t, apierrors.IsForbidden(err))
 		assert.Zero(t, hub.profileReads+hub.reads)
 	})

@@ -87,12 +87,11 @@ func TestRefusals(t *testing.T) {
 func TestRefusals_AtOnce(t *testing.T) {
 	r := newRefusals()
 	u := &user.DefaultInfo{Name: "mallory"}
-	refusal := apierrors.NewForbidden(clusterProfiles, "bravelion", nil)
 	var refused, tooMany atomic.Int32
 	var clients sync.WaitGroup
 	for range 3 * refusalBurst {
 		clients.Go(func() {
-			err := r.wait(t.Context(), u, refusal)
+			err := r.wait(t.Context(), u, apierrors.NewForbidden(clusterProfiles, "bravelion", nil))
 			if apierrors.IsTooManyRequests(err) {
 				tooMany.Add(1)
 			} else if apierrors.IsForbidden(err) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,12 +27,11 @@ func viewing(r *Request) { r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "
 // The member fails to make what a grant takes, or somebody changes the grant while it does.
 func TestMinter_MintFailed(t *testing.T) {
 	bindings := rbacv1.SchemeGroupVersion.WithResource("clusterrolebindings")
-	refuses := func(*identityFixture, context.CancelFunc) error {
-		return apierrors.NewForbidden(bindings.GroupResource(), "", errors.New("no"))
+	answers := func(err error) func(*identityFixture, context.CancelFunc) error {
+		return func(*identityFixture, context.CancelFunc) error { return err }
 	}
-	fails := func(*identityFixture, context.CancelFunc) error {
-		return apierrors.NewInternalError(errors.New("out of order"))
-	}
+	refuses := answers(apierrors.NewForbidden(bindings.GroupResource(), "", errors.New("no")))
+	fails := answers(apierrors.NewInternalError(errors.New("out of order")))
 	for name, test := range map[string]struct {
 		// there says that the grant was there, and that somebody has deleted its binding.
 		there bool
@@ -100,7 +98,7 @@ type changingGrants struct {
 	changes func()
 }
 
-func (c *changingGrants) Update(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGrant) (*clusterpassv1alpha1.AuthTokenGrant, error) {
+func (c *changingGrants) Update(ctx context.Context, g *storedGrant) (*storedGrant, error) {
 	if !equality.Semantic.DeepEqual(g.Spec, c.grant.Spec) {
 		c.changes()
 	}
@@ -115,8 +113,7 @@ func TestMinter_MintChangedGrant(t *testing.T) {
 	changes := 0
 	f.Grants = &changingGrants{f.grants, func() {
 		changes++
-		namespace := f.grants.grant.Spec.ServiceAccount.Namespace
-		_, err := c.Tracker().Get(corev1.SchemeGroupVersion.WithResource("secrets"), namespace, grant.SecretName(grantUID))
+		_, err := c.Tracker().Get(secrets, f.grants.grant.Spec.ServiceAccount.Namespace, grant.SecretName(grantUID))
 		assert.True(t, apierrors.IsNotFound(err), "%v", err)
 	}}
 	require.NoError(t, f.mint(t.Context(), viewing))

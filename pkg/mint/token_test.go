@@ -23,7 +23,7 @@ import (
 	"clusterpass.dev/pkg/grant"
 )
 
-func seconds(unix int64) string { return strconv.FormatInt(unix, 10) }
+func seconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // TestTask_CheckToken is about a member that lies: what it answers is what a set keeps, and what
 // the grant's ceiling is above.
@@ -32,6 +32,7 @@ func TestTask_CheckToken(t *testing.T) {
 	g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: "grant"}}
 	g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
 	const right = `{"iat":IAT,"exp":EXP,"jti":"an-id","kubernetes.io":{"namespace":"default","serviceaccount":{"name":"work","uid":"account"},"secret":{"name":"SECRET","uid":"secret"}}}`
+	end, late := now.Add(time.Hour), now.Add(time.Hour+4*time.Minute)
 	year9999 := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
 		old, is string
@@ -39,36 +40,33 @@ func TestTask_CheckToken(t *testing.T) {
 		suffix  string
 		words   string
 	}{
-		"what was asked for":              {expires: now.Add(time.Hour)},
-		"a shorter life":                  {old: "EXP", is: seconds(now.Add(time.Minute).Unix()), expires: now.Add(time.Minute)},
-		"a clock that is a little ahead":  {old: "EXP", is: seconds(now.Add(time.Hour + 4*time.Minute).Unix()), expires: now.Add(time.Hour + 4*time.Minute)},
+		"what was asked for":              {expires: end},
+		"a shorter life":                  {old: "EXP", is: seconds(now.Add(time.Minute)), expires: now.Add(time.Minute)},
+		"a clock that is a little ahead":  {old: "EXP", is: seconds(late), expires: late},
 		"an end in the year 9999":         {expires: year9999, words: "valid for longer than the 3600 seconds"},
-		"one in the claims alone":         {old: "EXP", is: seconds(year9999.Unix()), expires: now.Add(time.Hour), words: "valid for longer"},
-		"no end":                          {old: `"exp":EXP,`, expires: now.Add(time.Hour), words: "when it becomes valid"},
-		"no beginning":                    {old: `"iat":IAT,`, expires: now.Add(time.Hour), words: "when it becomes valid"},
+		"one in the claims alone":         {old: "EXP", is: seconds(year9999), expires: end, words: "valid for longer"},
+		"no end":                          {old: `"exp":EXP,`, expires: end, words: "when it becomes valid"},
+		"no beginning":                    {old: `"iat":IAT,`, expires: end, words: "when it becomes valid"},
 		"an end before the beginning":     {expires: now.Add(-time.Hour), words: "expires before it becomes valid"},
-		"another ServiceAccount":          {old: `"work"`, is: `"admin"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
-		"one of another namespace":        {old: `"default"`, is: `"kube-system"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
-		"one that has replaced it":        {old: `"account"`, is: `"other"`, expires: now.Add(time.Hour), words: "another ServiceAccount"},
-		"bound to nothing":                {old: `,"secret":{"name":"SECRET","uid":"secret"}`, expires: now.Add(time.Hour), words: "not bound"},
-		"bound to what has replaced it":   {old: `"uid":"secret"`, is: `"uid":"other"`, expires: now.Add(time.Hour), words: "not bound"},
-		"a header that comes with it":     {suffix: "\r\nX-Remote-User: admin", expires: now.Add(time.Hour), words: "no bearer token"},
-		"an id that would fill the audit": {old: `an-id`, is: strings.Repeat("a", 10_000), expires: now.Add(time.Hour), words: "its id"},
+		"another ServiceAccount":          {old: `"work"`, is: `"admin"`, expires: end, words: "another ServiceAccount"},
+		"one of another namespace":        {old: `"default"`, is: `"kube-system"`, expires: end, words: "another ServiceAccount"},
+		"one that has replaced it":        {old: `"account"`, is: `"other"`, expires: end, words: "another ServiceAccount"},
+		"bound to nothing":                {old: `,"secret":{"name":"SECRET","uid":"secret"}`, expires: end, words: "not bound"},
+		"bound to what has replaced it":   {old: `"uid":"secret"`, is: `"uid":"other"`, expires: end, words: "not bound"},
+		"a header that comes with it":     {suffix: "\r\nX-Remote-User: admin", expires: end, words: "no bearer token"},
+		"an id that would fill the audit": {old: `an-id`, is: strings.Repeat("a", 10_000), expires: end, words: "its id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			claims := strings.ReplaceAll(right, test.old, test.is)
 			if test.old == "" {
 				claims = right
 			}
-			for old, is := range map[string]string{
-				"IAT": seconds(now.Unix()), "EXP": seconds(now.Add(time.Hour).Unix()), "SECRET": grant.SecretName(g.UID),
-			} {
-				claims = strings.ReplaceAll(claims, old, is)
-			}
+			claims = strings.NewReplacer("IAT", seconds(now), "EXP", seconds(end), "SECRET", grant.SecretName(g.UID)).Replace(claims)
 			encode := base64.RawURLEncoding.EncodeToString
 			token := encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature")) + test.suffix
 			task := &task{Minter: &Minter{Config: Config{Clock: testingclock.NewFakeClock(now)}}, grant: g, expiration: time.Hour}
-			answer := &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(test.expires)}}
+			answer := &authenticationv1.TokenRequest{}
+			answer.Status.Token, answer.Status.ExpirationTimestamp = token, metav1.NewTime(test.expires)
 			issued, err := task.checkToken(grant.Bound{ServiceAccount: "account", Secret: "secret"}, answer)
 			if test.words != "" {
 				require.ErrorContains(t, err, test.words)

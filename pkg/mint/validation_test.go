@@ -23,9 +23,8 @@ func validRequest() *v1alpha1.AuthTokenRequest {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "work"},
 		Spec: v1alpha1.AuthTokenRequestSpec{
 			TargetClusterProfile:    v1alpha1.ClusterProfileReference{Name: "bravelion", Namespace: "default"},
-			ServiceAccountName:      "work",
-			ServiceAccountNamespace: "default",
-			ClusterRoles:            []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
+			ServiceAccountNamespace: "default", ServiceAccountName: "work",
+			ClusterRoles: []v1alpha1.ClusterRole{{Name: "cluster-admin"}},
 		},
 	}
 	v1alpha1.SetDefaults_AuthTokenRequest(r)
@@ -38,6 +37,11 @@ func TestValidate(t *testing.T) {
 	for i := range manyRoles {
 		manyRoles[i].Name = strings.Repeat("r", i+1)
 	}
+	reserved := []v1alpha1.Role{{Namespace: "kube-system", Name: "extension-apiserver-authentication-reader"}}
+	sameClusterRole := []v1alpha1.ClusterRole{{Name: "view"}, {Name: "view", Rules: []rbacv1.PolicyRule{rule}}}
+	sameRole := []v1alpha1.Role{{Namespace: "ml", Name: "jobs"}, {Namespace: "dev", Name: "jobs"}, {Namespace: "ml", Name: "jobs"}}
+	withoutVerbs := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}}}
+	ofURLs := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}}}
 	type request = v1alpha1.AuthTokenRequest
 	tests := map[string]struct {
 		change func(r *request)
@@ -47,13 +51,10 @@ func TestValidate(t *testing.T) {
 		"no name at all":     {func(r *request) { r.Name = "" }, ""},
 		"the group alone":    {func(r *request) { r.Spec.TargetClusterProfile.APIGroup = "multicluster.x-k8s.io" }, ""},
 		"another group": {
-			func(r *request) { r.Spec.TargetClusterProfile.APIGroup = "example.com" },
-			"spec.targetClusterProfile.apiGroup: Unsupported value",
+			func(r *request) { r.Spec.TargetClusterProfile.APIGroup = "example.com" }, "spec.targetClusterProfile.apiGroup: Unsupported value",
 		},
-		"another kind": {
-			func(r *request) { r.Spec.TargetClusterProfile.Kind = "Cluster" }, "spec.targetClusterProfile.kind: Unsupported value",
-		},
-		"no target": {func(r *request) { r.Spec.TargetClusterProfile.Name = "" }, "spec.targetClusterProfile.name: Required value"},
+		"another kind": {func(r *request) { r.Spec.TargetClusterProfile.Kind = "Cluster" }, "spec.targetClusterProfile.kind: Unsupported value"},
+		"no target":    {func(r *request) { r.Spec.TargetClusterProfile.Name = "" }, "spec.targetClusterProfile.name: Required value"},
 		"a target that is a path": {
 			func(r *request) { r.Spec.TargetClusterProfile.Name = "a/b" }, "spec.targetClusterProfile.name: Invalid value",
 		},
@@ -67,53 +68,29 @@ func TestValidate(t *testing.T) {
 		"a service account in clusterpass's own namespace": {
 			func(r *request) { r.Spec.ServiceAccountNamespace = "clusterpass-system" }, "spec.serviceAccountNamespace: Forbidden",
 		},
-		"a service account in a reserved namespace that a flag allows": {
-			func(r *request) { r.Spec.ServiceAccountNamespace = "kube-public" }, "",
-		},
-		"a role in kube-system": {
-			func(r *request) {
-				r.Spec.Roles = []v1alpha1.Role{{Namespace: "kube-system", Name: "extension-apiserver-authentication-reader"}}
-			},
-			"spec.roles[0].namespace: Forbidden",
-		},
+		"a service account in a reserved namespace that a flag allows": {func(r *request) { r.Spec.ServiceAccountNamespace = "kube-public" }, ""},
+		"a role in kube-system":    {func(r *request) { r.Spec.Roles = reserved }, "spec.roles[0].namespace: Forbidden"},
 		"a role name with a colon": {func(r *request) { r.Spec.ClusterRoles[0].Name = "system:node" }, ""},
 		"a role name with a slash": {func(r *request) { r.Spec.ClusterRoles[0].Name = "a/b" }, "spec.clusterRoles[0].name: Invalid value"},
 		"a role name with a star":  {func(r *request) { r.Spec.ClusterRoles[0].Name = "*" }, "spec.clusterRoles[0].name: Invalid value"},
 		"a role made for another request": {
 			func(r *request) { r.Spec.ClusterRoles[0].Name = "clusterpass:abc:admin" }, "spec.clusterRoles[0].name: Forbidden",
 		},
-		"a role twice": {
-			func(r *request) {
-				r.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "view"}, {Name: "view", Rules: []rbacv1.PolicyRule{rule}}}
-			},
-			"spec.clusterRoles[1].name: Duplicate value",
-		},
-		"a Role twice": {
-			func(r *request) {
-				r.Spec.Roles = []v1alpha1.Role{{Namespace: "ml", Name: "jobs"}, {Namespace: "dev", Name: "jobs"}, {Namespace: "ml", Name: "jobs"}}
-			},
-			"spec.roles[2]: Duplicate value",
-		},
+		"a role twice":   {func(r *request) { r.Spec.ClusterRoles = sameClusterRole }, "spec.clusterRoles[1].name: Duplicate value"},
+		"a Role twice":   {func(r *request) { r.Spec.Roles = sameRole }, "spec.roles[2]: Duplicate value"},
 		"too many roles": {func(r *request) { r.Spec.ClusterRoles = manyRoles }, "spec.clusterRoles: Too many"},
 		"rules without verbs": {
-			func(r *request) {
-				r.Spec.ClusterRoles[0].Rules = []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}}}
-			},
-			"spec.clusterRoles[0].rules[0].verbs: Required value",
+			func(r *request) { r.Spec.ClusterRoles[0].Rules = withoutVerbs }, "spec.clusterRoles[0].rules[0].verbs: Required value",
 		},
 		"rules of a Role for URLs": {
-			func(r *request) {
-				rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}}}
-				r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "r", Rules: rules}}
-			},
+			func(r *request) { r.Spec.Roles = []v1alpha1.Role{{Namespace: "default", Name: "r", Rules: ofURLs}} },
 			"spec.roles[0].rules[0].nonResourceURLs: Invalid value",
 		},
 		"an audience twice":       {func(r *request) { r.Spec.Audiences = []string{"vault", "vault"} }, "spec.audiences[1]: Duplicate value"},
 		"an audience with a star": {func(r *request) { r.Spec.Audiences = []string{"*"} }, "spec.audiences[0]: Invalid value"},
 		"nine minutes":            {func(r *request) { r.Spec.ExpirationSeconds = ptr.To[int64](540) }, "spec.expirationSeconds: Invalid value"},
 		"labels of the server": {
-			func(r *request) { r.Labels = map[string]string{grant.LabelGrantUID: "x"} },
-			"metadata.labels[clusterpass.dev/grant-uid]: Forbidden",
+			func(r *request) { r.Labels = map[string]string{grant.LabelGrantUID: "x"} }, "metadata.labels[clusterpass.dev/grant-uid]: Forbidden",
 		},
 	}
 	m := New(Config{AllowedNamespaces: sets.New("kube-public")})
