@@ -30,15 +30,13 @@ func TestFence_Wait(t *testing.T) {
 		"one whose change the member has":        {func(g *v1alpha1.AuthTokenGrant) { g.Generation, g.Status.ObservedGeneration = 2, 2 }, false},
 		"one that was changed without any token": {func(g *v1alpha1.AuthTokenGrant) { g.Generation, g.Status.ExpirationCeiling = 2, nil }, false},
 		"one that was changed long after the last": {func(g *v1alpha1.AuthTokenGrant) {
-			past := metav1.NewTime(now.Add(-time.Minute))
-			g.Generation, g.Status.ExpirationCeiling = 2, &past
+			g.Generation, g.Status.ExpirationCeiling = 2, &metav1.Time{Time: now.Add(-time.Minute)}
 		}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			g := testGrant()
-			ceiling := metav1.NewTime(now.Add(time.Hour))
-			g.Status.ExpirationCeiling, g.Status.ObservedGeneration = &ceiling, 1
+			g.Status.ExpirationCeiling, g.Status.ObservedGeneration = &metav1.Time{Time: now.Add(time.Hour)}, 1
 			test.change(g)
 			clock := testingclock.NewFakeClock(now)
 			f := newFence(clock, g)
@@ -54,7 +52,8 @@ func TestFence_Wait(t *testing.T) {
 }
 
 func TestEnsurer_AddAccessCheck(t *testing.T) {
-	resource := func(a authorizationv1.ResourceAttributes) []authorizationv1.SelfSubjectAccessReviewSpec {
+	type attributes = authorizationv1.ResourceAttributes
+	resource := func(a attributes) []authorizationv1.SelfSubjectAccessReviewSpec {
 		return []authorizationv1.SelfSubjectAccessReviewSpec{{ResourceAttributes: &a}}
 	}
 	tests := map[string]struct {
@@ -65,26 +64,30 @@ func TestEnsurer_AddAccessCheck(t *testing.T) {
 		"a role without rules allows nothing to wait for": {},
 		"cluster-admin is checked by its wildcards": {
 			rules: []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}},
-			want:  resource(authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}),
+			want:  resource(attributes{Verb: "*", Group: "*", Resource: "*"}),
 		},
 		"a Role is checked in its namespace, by the first of everything": {
 			namespace: "team-a",
 			rules: []rbacv1.PolicyRule{
-				{Verbs: []string{"get", "list"}, APIGroups: []string{"", "apps"}, Resources: []string{"pods/log", "pods"}, ResourceNames: []string{"a", "b"}},
+				{
+					Verbs: []string{"get", "list"}, APIGroups: []string{"", "apps"},
+					Resources: []string{"pods/log", "pods"}, ResourceNames: []string{"a", "b"},
+				},
 				{Verbs: []string{"delete"}, APIGroups: []string{""}, Resources: []string{"pods"}},
 			},
-			want: resource(authorizationv1.ResourceAttributes{Namespace: "team-a", Verb: "get", Resource: "pods", Subresource: "log", Name: "a"}),
+			want: resource(attributes{Namespace: "team-a", Verb: "get", Resource: "pods", Subresource: "log", Name: "a"}),
 		},
 		"a URL is checked as a URL": {
 			rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}}},
-			want:  []authorizationv1.SelfSubjectAccessReviewSpec{{NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: "get", Path: "/metrics"}}},
+			want: []authorizationv1.SelfSubjectAccessReviewSpec{
+				{NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: "get", Path: "/metrics"}},
+			},
 		},
 		"a rule that allows nothing is passed over": {
 			rules: []rbacv1.PolicyRule{
-				{APIGroups: []string{""}, Resources: []string{"pods"}},
-				{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"nodes"}},
+				{APIGroups: []string{""}, Resources: []string{"pods"}}, {Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"nodes"}},
 			},
-			want: resource(authorizationv1.ResourceAttributes{Verb: "get", Resource: "nodes"}),
+			want: resource(attributes{Verb: "get", Resource: "nodes"}),
 		},
 	}
 	for name, test := range tests {

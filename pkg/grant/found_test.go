@@ -4,7 +4,6 @@
 package grant_test
 
 import (
-	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/clock"
@@ -55,84 +55,72 @@ func kinds(found *grant.Found) (all []string) {
 	return all
 }
 
+func resourceOf(resource string) schema.GroupVersionResource {
+	if resource == "serviceaccounts" {
+		return corev1.SchemeGroupVersion.WithResource(resource)
+	}
+	return rbacv1.SchemeGroupVersion.WithResource(resource)
+}
+
+// deleting returns a function that has somebody delete an object on a member.
+func deleting(resource, namespace, name string) func(*testing.T, *fakemember.Member) {
+	return func(t *testing.T, member *fakemember.Member) {
+		t.Helper()
+		require.NoError(t, member.Tracker().Delete(resourceOf(resource), namespace, name))
+	}
+}
+
+// changing returns a function that has somebody change an object on a member.
+func changing[T runtime.Object](resource, namespace, name string, change func(T)) func(*testing.T, *fakemember.Member) {
+	return func(t *testing.T, member *fakemember.Member) {
+		t.Helper()
+		found, err := member.Tracker().Get(resourceOf(resource), namespace, name)
+		require.NoError(t, err)
+		changed := found.DeepCopyObject().(T)
+		change(changed)
+		require.NoError(t, member.Tracker().Update(resourceOf(resource), changed, namespace))
+	}
+}
+
 // Drift is found, and told in words.
 func TestFound_Drift(t *testing.T) {
+	const pods = "clusterpass:grant-work:pods"
 	tests := map[string]struct {
-		change func(ctx context.Context, member kubernetes.Interface) error
-		want   map[string]string
+		change func(t *testing.T, member *fakemember.Member)
+		// kind is what has drifted, and words are of that; empty: nothing has.
+		kind, words string
 	}{
-		"nothing is changed": {
-			func(context.Context, kubernetes.Interface) error { return nil },
-			map[string]string{},
-		},
-		"the ServiceAccount is deleted": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				return member.CoreV1().ServiceAccounts("default").Delete(ctx, "work", metav1.DeleteOptions{})
-			},
-			map[string]string{"ServiceAccount": "ServiceAccount work was missing"},
-		},
+		"nothing is changed":            {func(*testing.T, *fakemember.Member) {}, "", ""},
+		"the ServiceAccount is deleted": {deleting("serviceaccounts", "default", "work"), "ServiceAccount", "work was missing"},
 		"the ServiceAccount belongs to another grant": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				account, err := member.CoreV1().ServiceAccounts("default").Get(ctx, "work", metav1.GetOptions{})
-				if err == nil {
-					account.Labels[grant.LabelGrantUID] = "grant-2"
-					_, err = member.CoreV1().ServiceAccounts("default").Update(ctx, account, metav1.UpdateOptions{})
-				}
-				return err
-			},
-			map[string]string{"ServiceAccount": "ServiceAccount work was another grant's"},
+			changing("serviceaccounts", "default", "work", func(account *corev1.ServiceAccount) { account.Labels[grant.LabelGrantUID] = "grant-2" }),
+			"ServiceAccount", "work was another grant's",
 		},
 		"a binding has one more subject": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				b, err := member.RbacV1().ClusterRoleBindings().Get(ctx, "clusterpass:grant-work:view", metav1.GetOptions{})
-				if err == nil {
-					b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, Name: "mallory"})
-					_, err = member.RbacV1().ClusterRoleBindings().Update(ctx, b, metav1.UpdateOptions{})
-				}
-				return err
-			},
-			map[string]string{"ClusterRoleBinding": "ClusterRoleBinding clusterpass:grant-work:view was changed"},
+			changing("clusterrolebindings", "", "clusterpass:grant-work:view", func(b *rbacv1.ClusterRoleBinding) {
+				b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, Name: "mallory"})
+			}),
+			"ClusterRoleBinding", "clusterpass:grant-work:view was changed",
 		},
 		"a binding refers to another role": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				b, err := member.RbacV1().RoleBindings("ml").Get(ctx, "clusterpass:grant-work:pods", metav1.GetOptions{})
-				if err == nil {
-					b.RoleRef.Kind = "ClusterRole"
-					_, err = member.RbacV1().RoleBindings("ml").Update(ctx, b, metav1.UpdateOptions{})
-				}
-				return err
-			},
-			map[string]string{"RoleBinding": "RoleBinding clusterpass:grant-work:pods was changed"},
+			changing("rolebindings", "ml", pods, func(b *rbacv1.RoleBinding) { b.RoleRef.Kind = "ClusterRole" }), "RoleBinding", pods + " was changed",
 		},
 		"a role aggregates others": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				r, err := member.RbacV1().ClusterRoles().Get(ctx, "clusterpass:grant-work:pods", metav1.GetOptions{})
-				if err == nil {
-					r.AggregationRule = &rbacv1.AggregationRule{}
-					_, err = member.RbacV1().ClusterRoles().Update(ctx, r, metav1.UpdateOptions{})
-				}
-				return err
-			},
-			map[string]string{"ClusterRole": "ClusterRole clusterpass:grant-work:pods was changed"},
+			changing("clusterroles", "", pods, func(r *rbacv1.ClusterRole) { r.AggregationRule = &rbacv1.AggregationRule{} }),
+			"ClusterRole", pods + " was changed",
 		},
-		"a role is gone": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				return member.RbacV1().Roles("ml").Delete(ctx, "clusterpass:grant-work:pods", metav1.DeleteOptions{})
-			},
-			map[string]string{"Role": "Role clusterpass:grant-work:pods was missing"},
-		},
-		"the role that a grant binds as existing is no business of ours": {
-			func(ctx context.Context, member kubernetes.Interface) error {
-				return member.RbacV1().ClusterRoles().Delete(ctx, "view", metav1.DeleteOptions{})
-			},
-			map[string]string{},
-		},
+		"a role is gone": {deleting("roles", "ml", pods), "Role", pods + " was missing"},
+		"the role that a grant binds as existing is no business of ours": {deleting("clusterroles", "", "view"), "", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			g, _, client := ensured(t)
-			require.NoError(t, test.change(t.Context(), client))
-			assert.Equal(t, test.want, list(t, client, "hub").Drift(g))
+			g, member, client := ensured(t)
+			test.change(t, member)
+			want := map[string]string{}
+			if test.kind != "" {
+				want[test.kind] = test.kind + " " + test.words
+			}
+			assert.Equal(t, want, list(t, client, "hub").Drift(g))
 		})
 	}
 }
@@ -157,7 +145,8 @@ func TestFound_Objects(t *testing.T) {
 
 // What is kept of a member is bounded.
 func TestList_IsBounded(t *testing.T) {
-	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Labels: map[string]string{grant.LabelHubID: "hub", grant.LabelManagedBy: grant.ManagedBy}, Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
+	large := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "large", Annotations: map[string]string{"a": strings.Repeat("a", 1<<20)}}}
+	large.Labels = map[string]string{grant.LabelHubID: "hub", grant.LabelManagedBy: grant.ManagedBy}
 	_, member, client := ensured(t)
 	var pages atomic.Int32
 	member.PrependReactor("list", "clusterroles", func(clienttesting.Action) (bool, runtime.Object, error) {

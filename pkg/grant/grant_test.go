@@ -41,19 +41,22 @@ func TestName(t *testing.T) {
 	account := v1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
 	base := Name("default", cluster, account)
 	assert.Regexp(t, "^bravelion-work-", base)
-	replaced, other := cluster, account
-	replaced.UID = "uid-2"
-	other.Namespace = "other"
+	replaced, other, longest := cluster, account, account
+	replaced.UID, other.Namespace = "uid-2", "other"
+	longest.Namespace, longest.Name = strings.Repeat("n", 63), strings.Repeat("s", 253)
+	profile := func(name string, uid types.UID) v1alpha1.GrantedClusterProfile {
+		return v1alpha1.GrantedClusterProfile{Name: name, UID: uid}
+	}
 	seen := sets.New(base)
 	for what, name := range map[string]string{
 		"another namespace of requests":          Name("team-a", cluster, account),
 		"another cluster of the name":            Name("default", replaced, account),
 		"an account of the name elsewhere":       Name("default", cluster, other),
-		"another border between the two names":   Name("default", v1alpha1.GrantedClusterProfile{Name: "bravelion-work", UID: "uid-1"}, account),
-		"names that differ where they are cut":   Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a", 252) + "b", UID: "y"}, account),
-		"the longest account":                    Name("default", cluster, v1alpha1.GrantedServiceAccount{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("s", 253)}),
-		"names that are cut at the same letters": Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a", 253), UID: "x"}, account),
-		"names with dots where they are cut":     Name("default", v1alpha1.GrantedClusterProfile{Name: strings.Repeat("a.", 126) + "b", UID: "x"}, account),
+		"another border between the two names":   Name("default", profile("bravelion-work", "uid-1"), account),
+		"names that differ where they are cut":   Name("default", profile(strings.Repeat("a", 252)+"b", "y"), account),
+		"the longest account":                    Name("default", cluster, longest),
+		"names that are cut at the same letters": Name("default", profile(strings.Repeat("a", 253), "x"), account),
+		"names with dots where they are cut":     Name("default", profile(strings.Repeat("a.", 126)+"b", "x"), account),
 	} {
 		assert.NotContains(t, seen, name, what)
 		seen.Insert(name)
@@ -126,10 +129,11 @@ func TestKeeper_AuditID(t *testing.T) {
 	}
 }
 
+func labelsOf(managedBy, hub, grant string) map[string]string {
+	return map[string]string{LabelManagedBy: managedBy, LabelHubID: hub, LabelGrantUID: grant}
+}
+
 func TestKeeper_Owns(t *testing.T) {
-	labels := func(managedBy, hub, grant string) map[string]string {
-		return map[string]string{LabelManagedBy: managedBy, LabelHubID: hub, LabelGrantUID: grant}
-	}
 	for name, test := range map[string]struct {
 		uid    types.UID
 		labels map[string]string
@@ -137,10 +141,10 @@ func TestKeeper_Owns(t *testing.T) {
 	}{
 		"its own":                            {"grant-1", (&Keeper{HubID: "hub", Grant: testGrant()}).meta("", "x").Labels, true},
 		"no labels":                          {"grant-1", nil, false},
-		"another hub's":                      {"grant-1", labels(ManagedBy, "other", "grant-1"), false},
-		"another grant's":                    {"grant-1", labels(ManagedBy, "hub", "grant-2"), false},
-		"somebody else's":                    {"grant-1", labels("helm", "hub", "grant-1"), false},
-		"of no grant, for one not stored":    {"", labels(ManagedBy, "hub", ""), false},
+		"another hub's":                      {"grant-1", labelsOf(ManagedBy, "other", "grant-1"), false},
+		"another grant's":                    {"grant-1", labelsOf(ManagedBy, "hub", "grant-2"), false},
+		"somebody else's":                    {"grant-1", labelsOf("helm", "hub", "grant-1"), false},
+		"of no grant, for one not stored":    {"", labelsOf(ManagedBy, "hub", ""), false},
 		"without label, for one not stored":  {"", map[string]string{LabelManagedBy: ManagedBy, LabelHubID: "hub"}, false},
 		"without label, for one that exists": {"grant-1", map[string]string{LabelManagedBy: ManagedBy, LabelHubID: "hub"}, false},
 	} {
@@ -154,14 +158,14 @@ func TestKeeper_Owns(t *testing.T) {
 
 func TestSetOf(t *testing.T) {
 	owner := []metav1.OwnerReference{{Kind: "ClusterCredentialSet", Name: "fleet", UID: "set-1", Controller: ptr.To(true)}}
-	label := map[string]string{v1alpha1.LabelCredentialSetUID: "set-1"}
+	of := func(uid string) map[string]string { return map[string]string{v1alpha1.LabelCredentialSetUID: uid} }
 	for name, test := range map[string]struct {
 		meta metav1.ObjectMeta
 		want types.UID
 	}{
-		"a grant of a set":                                     {metav1.ObjectMeta{Labels: label, OwnerReferences: owner}, "set-1"},
-		"one whose owner reference is gone":                    {metav1.ObjectMeta{Labels: label}, "set-1"},
-		"one whose owner reference is another":                 {metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "set-2"}, OwnerReferences: owner}, "set-2"},
+		"a grant of a set":                                     {metav1.ObjectMeta{Labels: of("set-1"), OwnerReferences: owner}, "set-1"},
+		"one whose owner reference is gone":                    {metav1.ObjectMeta{Labels: of("set-1")}, "set-1"},
+		"one whose owner reference is another":                 {metav1.ObjectMeta{Labels: of("set-2"), OwnerReferences: owner}, "set-2"},
 		"one from before there was a label":                    {metav1.ObjectMeta{OwnerReferences: owner}, "set-1"},
 		"a grant of a user's requests":                         {metav1.ObjectMeta{}, ""},
 		"a grant that somebody has given an owner, no manager": {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{UID: "a"}}}, ""},

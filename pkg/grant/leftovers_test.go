@@ -25,7 +25,9 @@ func TestKeeper_Leftovers(t *testing.T) {
 	account := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceDefault, Name: "work"}
 	user := rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "system:serviceaccount:default:work"}
 	clusterRoleBinding := func(labels map[string]string, subject rbacv1.Subject) runtime.Object {
-		return &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "left", UID: "left", Labels: labels}, Subjects: []rbacv1.Subject{subject}}
+		return &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "left", UID: "left", Labels: labels}, Subjects: []rbacv1.Subject{subject},
+		}
 	}
 	roleBinding := func(labels map[string]string, subject rbacv1.Subject) runtime.Object {
 		return &rbacv1.RoleBinding{
@@ -43,9 +45,7 @@ func TestKeeper_Leftovers(t *testing.T) {
 		"of another hub":                          {binding: clusterRoleBinding(labels("hub-2"), account), words: refused},
 		"of somebody else, in a namespace":        {binding: roleBinding(nil, account), words: refused},
 		"of somebody else, by the name of a user": {binding: clusterRoleBinding(nil, user), words: refused},
-		"of another account": {
-			binding: clusterRoleBinding(nil, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "ml", Name: "work"}),
-		},
+		"of another account":                      {binding: clusterRoleBinding(nil, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "ml", Name: "work"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			member := fakemember.New(t, clock.RealClock{}, test.binding)
