@@ -23,6 +23,11 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
+type (
+	credentialSet = v1alpha1.ClusterCredentialSet
+	request       = multiclusterv1alpha1.AuthTokenRequest
+)
+
 var testClock = clocktesting.NewFakePassiveClock(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))
 
 // recorder is a Minter that answers everything with a token and remembers what it was asked.
@@ -31,7 +36,7 @@ type recorder struct {
 	asked []mint.Request
 }
 
-func (*recorder) Validate(r *multiclusterv1alpha1.AuthTokenRequest) field.ErrorList {
+func (*recorder) Validate(r *request) field.ErrorList {
 	if r.Spec.TargetClusterProfile.Name == "" {
 		return field.ErrorList{field.Required(field.NewPath("spec", "targetClusterProfile", "name"), "")}
 	}
@@ -45,7 +50,7 @@ func (m *recorder) Mint(_ context.Context, r mint.Request) (*mint.Result, error)
 
 // stored is a store of one set.
 type stored struct {
-	set *v1alpha1.ClusterCredentialSet
+	set *credentialSet
 }
 
 func (s stored) Get(context.Context, string, *metav1.GetOptions) (runtime.Object, error) {
@@ -54,7 +59,7 @@ func (s stored) Get(context.Context, string, *metav1.GetOptions) (runtime.Object
 
 // newToken returns a TokenREST for set, and what it asks. Its authoriser lets everybody but those
 // write Secrets who are named.
-func newToken(set *v1alpha1.ClusterCredentialSet, without ...string) (*TokenREST, *recorder) {
+func newToken(set *credentialSet, without ...string) (*TokenREST, *recorder) {
 	minter := &recorder{}
 	return &TokenREST{sets: stored{set}, minter: minter, clock: testClock, authorizer: authorizer.AuthorizerFunc(
 		func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
@@ -70,30 +75,30 @@ func newToken(set *v1alpha1.ClusterCredentialSet, without ...string) (*TokenREST
 		})}, minter
 }
 
-func body(change func(r *multiclusterv1alpha1.AuthTokenRequest)) *multiclusterv1alpha1.AuthTokenRequest {
-	r := &multiclusterv1alpha1.AuthTokenRequest{}
+func body(change func(r *request)) *request {
+	r := &request{}
 	r.Spec.TargetClusterProfile.Name, r.Spec.TargetClusterProfile.UID = "bravelion", "uid-1"
 	change(r)
 	return r
 }
 
-func asIs(*multiclusterv1alpha1.AuthTokenRequest) {}
+func asIs(*request) {}
 
 // A token is what the set says, for its author.
 func TestTokenREST_Create(t *testing.T) {
 	set := newSet()
 	set.Spec.Template.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "view"}}
 	rest, minter := newToken(set)
-	greedy := body(func(r *multiclusterv1alpha1.AuthTokenRequest) {
+	greedy := body(func(r *request) {
 		r.Spec.ClusterRoles = []multiclusterv1alpha1.ClusterRole{{Name: "cluster-admin"}}
 		r.Spec.ServiceAccountName, r.Spec.TargetClusterProfile.Namespace = "other", "other"
 		r.UID, r.Generation = set.UID, set.Generation
 	})
 	answer, err := rest.Create(as(t, "controller"), "fleet", greedy, nil, &metav1.CreateOptions{})
 	require.NoError(t, err)
-	request, ok := answer.(*multiclusterv1alpha1.AuthTokenRequest)
+	answered, ok := answer.(*request)
 	require.True(t, ok)
-	assert.Equal(t, "minted", request.Status.Token)
+	assert.Equal(t, "minted", answered.Status.Token)
 
 	require.Len(t, minter.asked, 1)
 	asked := minter.asked[0]
@@ -116,19 +121,19 @@ func TestTokenREST_Create(t *testing.T) {
 func TestTokenREST_CreateRefused(t *testing.T) {
 	denied := errors.New("denied by a policy")
 	for name, test := range map[string]struct {
-		set     func(set *v1alpha1.ClusterCredentialSet)
-		body    func(r *multiclusterv1alpha1.AuthTokenRequest)
+		set     func(set *credentialSet)
+		body    func(r *request)
 		admit   func(context.Context, runtime.Object) error
 		without string
 		is      func(error) bool
 	}{
-		"the set is being deleted":                   {set: func(set *v1alpha1.ClusterCredentialSet) { now := metav1.Now(); set.DeletionTimestamp = &now }, is: apierrors.IsConflict},
-		"the set has no author":                      {set: func(set *v1alpha1.ClusterCredentialSet) { set.Spec.Author = nil }, is: apierrors.IsForbidden},
+		"the set is being deleted":                   {set: func(set *credentialSet) { set.DeletionTimestamp = &metav1.Time{} }, is: apierrors.IsConflict},
+		"the set has no author":                      {set: func(set *credentialSet) { set.Spec.Author = nil }, is: apierrors.IsForbidden},
 		"the author may not write the Secret":        {without: "kim", is: apierrors.IsForbidden},
-		"the set has changed since":                  {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Generation = 3 }, is: apierrors.IsConflict},
-		"the set is another one of its name":         {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.UID = "set-0" }, is: apierrors.IsConflict},
-		"no cluster is named":                        {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, is: apierrors.IsInvalid},
-		"it is not said which cluster of the name":   {body: func(r *multiclusterv1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.UID = "" }, is: apierrors.IsInvalid},
+		"the set has changed since":                  {body: func(r *request) { r.Generation = 3 }, is: apierrors.IsConflict},
+		"the set is another one of its name":         {body: func(r *request) { r.UID = "set-0" }, is: apierrors.IsConflict},
+		"no cluster is named":                        {body: func(r *request) { r.Spec.TargetClusterProfile.Name = "" }, is: apierrors.IsInvalid},
+		"it is not said which cluster of the name":   {body: func(r *request) { r.Spec.TargetClusterProfile.UID = "" }, is: apierrors.IsInvalid},
 		"a policy denies what the set would ask for": {admit: func(context.Context, runtime.Object) error { return denied }, is: func(err error) bool { return errors.Is(err, denied) }},
 	} {
 		t.Run(name, func(t *testing.T) {
