@@ -19,8 +19,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
@@ -67,38 +67,21 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{clock: testingclock.NewFakeClock(issued), events: events.NewFakeRecorder(100)}
-	f.hub, _ = hubWith(t, f.sign(t, "{"+bound+","+lasting(lifetime)+"}"))
-	f.rename(t)
+	f.hub, _ = hubWith(t, f.sign(t, lasting(bound, issued, lifetime)))
 	f.member = fakemember.New(t, f.clock)
 	f.profile = f.member.Profile()
 	f.member.Answer(tokenPath, f.issue(t))
 	f.member.Answer(reviewPath, f.review(account))
 	var err error
 	f.Controller, err = New(Options{
-		Hub:      f.hub,
-		Access:   member.DefaultConfig(),
-		Secrets:  secretsOf{f.hub},
+		Hub: f.hub, Access: member.DefaultConfig(), Secrets: secretsOf{f.hub},
 		Profiles: inventoryinformers.NewSharedInformerFactory(inventory.NewSimpleClientset(), 0).Apis().V1alpha1().ClusterProfiles(),
-		Members:  f.member,
-		Recorder: f.events,
-		Lifetime: lifetime,
-		Workers:  1,
-		Clock:    f.clock,
+		Members:  f.member, Recorder: f.events, Lifetime: lifetime, Workers: 1, Clock: f.clock,
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)
 	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(f.profile))
 	return f
-}
-
-// rename has the Secret the name that the profile of a fakemember.Member has for it.
-func (f *fixture) rename(t *testing.T) {
-	t.Helper()
-	secret, err := f.hub.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member", metav1.GetOptions{})
-	require.NoError(t, err)
-	secret.Name = "kubeconfig"
-	require.NoError(t, f.hub.Tracker().Add(secret))
-	f.hub.ClearActions()
 }
 
 // sign returns a token with claims, and notes it.
@@ -134,8 +117,7 @@ func (f *fixture) issue(t *testing.T) http.HandlerFunc {
 		f.mu.Lock()
 		f.requested = append(f.requested, *object.(*authenticationv1.TokenRequest))
 		f.mu.Unlock()
-		from := f.clock.Now()
-		f.answerToken(w, f.sign(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, bound, from.Unix(), from.Add(lifetime).Unix())))
+		f.answerToken(w, f.sign(t, lasting(bound, f.clock.Now(), lifetime)))
 	}
 }
 
@@ -155,8 +137,9 @@ func (f *fixture) review(user string) http.HandlerFunc {
 	}
 }
 
-// refuse answers with a Status, whose message may be one that quotes.
-func refuse(code int, reason metav1.StatusReason, message string) http.HandlerFunc {
+// refuse answers with the Status of a code, whose message may be one that quotes.
+func refuse(code int, message string) http.HandlerFunc {
+	reason := apierrors.NewGenericServerResponse(code, "", schema.GroupResource{}, "", "", 0, false).ErrStatus.Reason
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", runtime.ContentTypeJSON)
 		w.WriteHeader(code)
@@ -183,7 +166,13 @@ func (f *fixture) work(t *testing.T) {
 // token returns the token that the hub has.
 func (f *fixture) token(t *testing.T) string {
 	t.Helper()
-	secret, err := secretsOf{f.hub}.Get("clusterpass-system", "kubeconfig")
+	return tokenAt(t, f.hub)
+}
+
+// tokenAt returns the token that a hub has.
+func tokenAt(t *testing.T, hub *fake.Clientset) string {
+	t.Helper()
+	secret, err := secretsOf{hub}.Get("clusterpass-system", "kubeconfig")
 	if apierrors.IsNotFound(err) {
 		return ""
 	}

@@ -34,6 +34,9 @@ import (
 
 var issued = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
 
+// unbound are the claims of a token that is bound to nothing.
+const unbound = `"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"}}`
+
 const bound = `"kubernetes.io":{"namespace":"clusterpass-system","serviceaccount":{"name":"clusterpass","uid":"a"},"secret":{"name":"clusterpass-credential","uid":"s"}}`
 
 // signed returns a token with claims.
@@ -48,8 +51,9 @@ func signed(t *testing.T, claims string) string {
 	return token
 }
 
-func lasting(lifetime time.Duration) string {
-	return fmt.Sprintf(`"iat":%d,"exp":%d`, issued.Unix(), issued.Add(lifetime).Unix())
+// lasting returns claims of a token that begins then, with others.
+func lasting(others string, from time.Time, lifetime time.Duration) string {
+	return fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, others, from.Unix(), from.Add(lifetime).Unix())
 }
 
 // Which credentials are renewed.
@@ -58,11 +62,11 @@ func TestNewCredential(t *testing.T) {
 		token   string
 		renewed bool
 	}{
-		"one that is bound to the Secret for it":            {signed(t, "{"+bound+","+lasting(time.Hour)+"}"), true},
+		"one that is bound to the Secret for it":            {signed(t, lasting(bound, issued, time.Hour)), true},
 		"not one that never ends":                           {signed(t, "{"+bound+"}"), false},
-		"not one that is bound to nothing":                  {signed(t, `{"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"}},`+lasting(time.Hour)+"}"), false},
-		"not one that is bound to another Secret":           {signed(t, `{"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"},"secret":{"name":"c","uid":"d"}},`+lasting(time.Hour)+"}"), false},
-		"not one of an issuer that is no Kubernetes":        {signed(t, `{"sub":"somebody",`+lasting(time.Hour)+"}"), false},
+		"not one that is bound to nothing":                  {signed(t, lasting(unbound, issued, time.Hour)), false},
+		"not one that is bound to another Secret":           {signed(t, lasting(`"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"},"secret":{"name":"c","uid":"d"}}`, issued, time.Hour)), false},
+		"not one of an issuer that is no Kubernetes":        {signed(t, lasting(`"sub":"somebody"`, issued, time.Hour)), false},
 		"not one with other claims than those of a token's": {signed(t, `{"kubernetes.io":"no","exp":1}`), false},
 		"not what is no JWT":                                {"abcdef.0123456789abcdef", false},
 		"not a kubeconfig without a token":                  {"", false},
@@ -82,7 +86,7 @@ func TestNewCredential(t *testing.T) {
 
 // Renewals are spread, before four fifths of a life.
 func TestCredential_Due(t *testing.T) {
-	own := newCredential(member.SecretReference{}, signed(t, "{"+bound+","+lasting(100*time.Hour)+"}"))
+	own := newCredential(member.SecretReference{}, signed(t, lasting(bound, issued, 100*time.Hour)))
 	require.NotNil(t, own)
 	seen := map[time.Duration]int{}
 	for i := range 1000 {
@@ -109,7 +113,7 @@ func hubWith(t *testing.T, token string) (*fake.Clientset, *Controller) {
 	require.NoError(t, err)
 	hub := fake.NewClientset(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "clusterpass-system", Name: "member",
+			Namespace: "clusterpass-system", Name: "kubeconfig",
 			Labels:      map[string]string{member.KubeconfigLabel: "true"},
 			Annotations: map[string]string{member.ClusterProfileAnnotation: "default/bravelion"},
 		},
@@ -118,75 +122,65 @@ func hubWith(t *testing.T, token string) (*fake.Clientset, *Controller) {
 	return hub, &Controller{Options: Options{Hub: hub}}
 }
 
-func successor() *credential {
-	return &credential{token: "new", reference: member.SecretReference{Namespace: "clusterpass-system", Name: "member", Key: "kubeconfig"}}
-}
-
-// tokenAt returns the token that a hub has.
-func tokenAt(t *testing.T, hub *fake.Clientset) string {
-	t.Helper()
-	secret, err := hub.CoreV1().Secrets("clusterpass-system").Get(t.Context(), "member", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.Equal(t, "kept", string(secret.Data["note"]))
-	return member.KubeconfigToken(secret.Data["kubeconfig"], "")
-}
-
 // A successor is stored where its predecessor still is.
 func TestController_Store(t *testing.T) {
-	hub, c := hubWith(t, "old")
-	stored, err := c.store(t.Context(), profile, successor(), "old")
-	require.NoError(t, err)
-	assert.True(t, stored)
-	assert.Equal(t, "new", tokenAt(t, hub))
-
-	t.Run("not where somebody else has replaced it", func(t *testing.T) {
-		hub, c := hubWith(t, "of a join that came first")
-		stored, err := c.store(t.Context(), profile, successor(), "old")
-		require.NoError(t, err)
-		assert.False(t, stored)
-		assert.Equal(t, "of a join that came first", tokenAt(t, hub))
-	})
-	t.Run("not where the Secret is another cluster's by now", func(t *testing.T) {
-		hub, c := hubWith(t, "old")
-		other := profile.DeepCopy()
-		other.Name = "smartfish"
-		_, err := c.store(t.Context(), other, successor(), "old")
-		require.ErrorContains(t, err, "is not for this cluster")
-		assert.Equal(t, "old", tokenAt(t, hub))
-	})
-	t.Run("also when another field was written at the same time", func(t *testing.T) {
-		hub, c := hubWith(t, "old")
-		conflicts := 0
-		hub.PrependReactor("update", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
-			if conflicts++; conflicts > 1 {
-				return false, nil, nil
+	other := profile.DeepCopy()
+	other.Name = "smartfish"
+	for name, test := range map[string]struct {
+		token   string
+		profile *inventoryv1alpha1.ClusterProfile
+		// answers are those of the hub to the first updates.
+		answers []error
+		// is says whether the error is the right one; nil: there is none.
+		is     func(error) bool
+		stored bool
+		want   string
+	}{
+		"where it still is":                       {token: "old", profile: profile, stored: true, want: "new"},
+		"not where somebody else has replaced it": {token: "of a join that came first", profile: profile, want: "of a join that came first"},
+		"not where the Secret is another cluster's by now": {
+			token: "old", profile: other, want: "old",
+			is: func(err error) bool { return strings.Contains(err.Error(), "is not for this cluster") },
+		},
+		"also when another field was written at the same time": {
+			token: "old", profile: profile, stored: true, want: "new",
+			answers: []error{apierrors.NewConflict(corev1.Resource("secrets"), "kubeconfig", nil)},
+		},
+		"not when the hub forbids it, which is told": {
+			token: "old", profile: profile, want: "old",
+			answers: []error{apierrors.NewForbidden(corev1.Resource("secrets"), "kubeconfig", nil)}, is: apierrors.IsForbidden,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub, c := hubWith(t, test.token)
+			updates := 0
+			hub.PrependReactor("update", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+				if updates++; updates > len(test.answers) {
+					return false, nil, nil
+				}
+				return true, nil, test.answers[updates-1]
+			})
+			reference := member.SecretReference{Namespace: "clusterpass-system", Name: "kubeconfig", Key: "kubeconfig"}
+			stored, err := c.store(t.Context(), test.profile, &credential{token: "new", reference: reference}, "old")
+			if test.is == nil {
+				require.NoError(t, err)
+			} else {
+				require.Error(t, err)
+				assert.True(t, test.is(err), "%v", err)
 			}
-			return true, nil, apierrors.NewConflict(corev1.Resource("secrets"), "member", nil)
+			assert.Equal(t, test.stored, stored)
+			assert.Equal(t, test.want, tokenAt(t, hub))
 		})
-		stored, err := c.store(t.Context(), profile, successor(), "old")
-		require.NoError(t, err)
-		assert.True(t, stored)
-		assert.Equal(t, "new", tokenAt(t, hub))
-	})
-	t.Run("not when the hub forbids it, which is told", func(t *testing.T) {
-		hub, c := hubWith(t, "old")
-		hub.PrependReactor("update", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, apierrors.NewForbidden(corev1.Resource("secrets"), "member", nil)
-		})
-		stored, err := c.store(t.Context(), profile, successor(), "old")
-		require.True(t, apierrors.IsForbidden(err))
-		assert.False(t, stored)
-	})
+	}
 }
 
 // A successor is looked at before it is stored.
 func TestController_Check(t *testing.T) {
 	token := func(issuedAgo, lifetime time.Duration, of string) *credential {
-		from := issued.Add(-issuedAgo)
-		return newCredential(member.SecretReference{}, signed(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, of, from.Unix(), from.Add(lifetime).Unix())))
+		return newCredential(member.SecretReference{}, signed(t, lasting(of, issued.Add(-issuedAgo), lifetime)))
 	}
 	long := fmt.Sprintf(`%s,"padding":%q`, bound, strings.Repeat("a", member.MaxToken))
-	spaced := newCredential(member.SecretReference{}, signed(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, bound, issued.Unix(), issued.Add(time.Hour).Unix()))+"\n")
+	spaced := newCredential(member.SecretReference{}, signed(t, lasting(bound, issued, time.Hour))+"\n")
 	old := token(time.Hour, time.Hour, bound)
 	for name, test := range map[string]struct {
 		successor *credential

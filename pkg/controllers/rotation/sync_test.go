@@ -6,7 +6,6 @@ package rotation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -106,14 +104,12 @@ func TestController_SyncNothingToRenew(t *testing.T) {
 			t.Helper()
 			require.NoError(t, f.hub.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "clusterpass-system", "kubeconfig"))
 		},
-		"a Secret that is for another cluster": changed(func(s *corev1.Secret) {
-			s.Annotations[member.ClusterProfileAnnotation] = "default/another"
-		}),
-		"a Secret without the label":     changed(func(s *corev1.Secret) { s.Labels = nil }),
-		"a Secret that is no kubeconfig": changed(func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("{") }),
+		"a Secret that is for another cluster": changed(func(s *corev1.Secret) { s.Annotations[member.ClusterProfileAnnotation] = "default/another" }),
+		"a Secret without the label":           changed(func(s *corev1.Secret) { s.Labels = nil }),
+		"a Secret that is no kubeconfig":       changed(func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("{") }),
 		"a token that is not bound to the Secret for it": func(t *testing.T, f *fixture) {
 			t.Helper()
-			f.put(t, f.sign(t, `{"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"}},`+lasting(time.Second)+"}"))
+			f.put(t, f.sign(t, lasting(unbound, issued, time.Second)))
 		},
 		"a token that never ends": func(t *testing.T, f *fixture) {
 			t.Helper()
@@ -149,35 +145,36 @@ func (f *fixture) put(t *testing.T, token string) {
 // A renewal that fails leaves the credential as it is.
 func TestController_RenewFailure(t *testing.T) {
 	const notRenewed, refused = "Warning CredentialNotRenewed ", "Warning CredentialRefused "
+	const notAs = "the member does not accept the new credential as that of " + account
 	for name, test := range map[string]struct {
 		fail  func(*testing.T, *fixture)
 		event string
 		words string
 	}{
-		"the member does not take the old one": {answers(tokenPath, 401, metav1.StatusReasonUnauthorized), refused, "the member does not accept it; it says that it ends at 2026-05-08T16:00:00Z. Put a new kubeconfig"},
+		"the member does not take the old one": {answers(tokenPath, 401), refused, "the member does not accept it; it says that it ends at 2026-05-08T16:00:00Z. Put a new kubeconfig"},
 		"of a member that was joined, with the command that mends it": {func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.profile.Annotations = map[string]string{member.MemberUIDAnnotation: "m"}
-			answers(tokenPath, 401, metav1.StatusReasonUnauthorized)(t, f)
+			answers(tokenPath, 401)(t, f)
 		}, refused, "Run: kubectl clusterpass join bravelion --namespace=default --credential-only"},
-		"the member does not allow it":              {answers(tokenPath, 403, metav1.StatusReasonForbidden), notRenewed, "it does not allow clusterpass (not the requester)"},
-		"the account is gone":                       {answers(tokenPath, 404, metav1.StatusReasonNotFound), notRenewed, "could not renew the credential of clusterpass"},
-		"the Secret that it is bound to is another": {answers(tokenPath, 409, metav1.StatusReasonConflict), notRenewed, "could not renew the credential of clusterpass"},
-		"the lifetime is refused":                   {answers(tokenPath, 422, metav1.StatusReasonInvalid), notRenewed, "could not renew the credential of clusterpass"},
-		"the member is broken":                      {answers(tokenPath, 500, metav1.StatusReasonInternalError), notRenewed, "could not renew the credential of clusterpass"},
+		"the member does not allow it":              {answers(tokenPath, 403), notRenewed, "it does not allow clusterpass (not the requester)"},
+		"the account is gone":                       {answers(tokenPath, 404), notRenewed, "could not renew the credential of clusterpass"},
+		"the Secret that it is bound to is another": {answers(tokenPath, 409), notRenewed, "could not renew the credential of clusterpass"},
+		"the lifetime is refused":                   {answers(tokenPath, 422), notRenewed, "could not renew the credential of clusterpass"},
+		"the member is broken":                      {answers(tokenPath, 500), notRenewed, "could not renew the credential of clusterpass"},
 		"the member is not there":                   {func(_ *testing.T, f *fixture) { f.member.SetDown(true) }, notRenewed, "it can't be reached"},
 		"the member answers without a token": {func(_ *testing.T, f *fixture) {
 			f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, "") })
 		}, notRenewed, "could not be used or renewed again"},
 		"the member answers with the token of another account": {func(t *testing.T, f *fixture) {
 			t.Helper()
-			other := f.sign(t, "{"+strings.Replace(bound, `"name":"clusterpass",`, `"name":"admin",`, 1)+","+lasting(3*lifetime)+"}")
+			other := f.sign(t, lasting(strings.Replace(bound, `"name":"clusterpass",`, `"name":"admin",`, 1), issued, 3*lifetime))
 			f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, other) })
 		}, notRenewed, "it is for another ServiceAccount"},
-		"the member does not take the new one":        {answers(reviewPath, 401, metav1.StatusReasonUnauthorized), notRenewed, "the member does not accept the new credential that it has issued"},
-		"the member forbids to try the new one":       {answers(reviewPath, 403, metav1.StatusReasonForbidden), notRenewed, "could not authenticate the new credential"},
-		"the member takes the new one for another":    {func(_ *testing.T, f *fixture) { f.member.Answer(reviewPath, f.review("admin")) }, notRenewed, "the member does not accept the new credential as that of " + account},
-		"the member quotes the new one as who has it": {func(t *testing.T, f *fixture) { t.Helper(); quoting(t, f) }, notRenewed, "the member does not accept the new credential as that of " + account},
+		"the member does not take the new one":        {answers(reviewPath, 401), notRenewed, "the member does not accept the new credential that it has issued"},
+		"the member forbids to try the new one":       {answers(reviewPath, 403), notRenewed, "could not authenticate the new credential"},
+		"the member takes the new one for another":    {func(_ *testing.T, f *fixture) { f.member.Answer(reviewPath, f.review("admin")) }, notRenewed, notAs},
+		"the member quotes the new one as who has it": {quoting, notRenewed, notAs},
 		"the hub does not let it be stored":           {hubFails(apierrors.NewForbidden(corev1.Resource("secrets"), "kubeconfig", errors.New("no"))), notRenewed, "the new one is not stored: secrets \"kubeconfig\" is forbidden"},
 		"the hub is not there":                        {hubFails(apierrors.NewServiceUnavailable("later")), notRenewed, "the new one is not stored: later"},
 	} {
@@ -200,14 +197,14 @@ func TestController_RenewFailure(t *testing.T) {
 }
 
 // answers has the member answer requests for a path with an error that quotes all tokens.
-func answers(path string, code int, reason metav1.StatusReason) func(*testing.T, *fixture) {
+func answers(path string, code int) func(*testing.T, *fixture) {
 	return func(t *testing.T, f *fixture) {
 		t.Helper()
 		f.member.Answer(path, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()
 			quotes := strings.Join(f.tokens, " ")
 			f.mu.Unlock()
-			refuse(code, reason, "who comes with "+quotes)(w, r)
+			refuse(code, "who comes with "+quotes)(w, r)
 		})
 	}
 }
@@ -232,7 +229,7 @@ func hubFails(err error) func(*testing.T, *fixture) {
 func TestController_RenewReplaced(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
-	theirs := f.sign(t, "{"+bound+","+lasting(2*lifetime)+"}")
+	theirs := f.sign(t, lasting(bound, issued, 2*lifetime))
 	issue := f.issue(t)
 	f.member.Answer(tokenPath, func(w http.ResponseWriter, r *http.Request) {
 		f.put(t, theirs)
@@ -250,7 +247,7 @@ func TestController_RenewReplaced(t *testing.T) {
 func TestController_RenewRetry(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
-	f.member.Answer(tokenPath, refuse(http.StatusForbidden, metav1.StatusReasonForbidden, "not yet"))
+	f.member.Answer(tokenPath, refuse(http.StatusForbidden, "not yet"))
 	for failure := range 3 {
 		f.work(t)
 		assert.Equal(t, failure+1, f.requeues())
@@ -288,7 +285,7 @@ func TestController_ReconcileGoneProfile(t *testing.T) {
 func TestController_RenewLifetime(t *testing.T) {
 	f := newFixture(t)
 	f.due(t)
-	short := f.sign(t, fmt.Sprintf(`{%s,"iat":%d,"exp":%d}`, bound, f.clock.Now().Unix(), f.clock.Now().Add(time.Hour).Unix()))
+	short := f.sign(t, lasting(bound, f.clock.Now(), time.Hour))
 	f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, short) })
 	f.work(t)
 	require.Equal(t, short, f.token(t))
