@@ -53,16 +53,10 @@ func newFixture(t *testing.T, grants ...*v1alpha1.AuthTokenGrant) *fixture {
 	f.profile = f.member.Profile()
 	var err error
 	f.Controller, err = New(Options{
-		HubID:       hubID,
-		Client:      f.hub,
-		Grants:      externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().AuthTokenGrants(),
-		Profiles:    inventoryinformers.NewSharedInformerFactory(inventory.NewSimpleClientset(), 0).Apis().V1alpha1().ClusterProfiles(),
-		Members:     f.member,
-		Recorder:    f.events,
-		Period:      period,
-		Workers:     1,
-		MaxRemovals: 100,
-		Clock:       f.clock,
+		HubID: hubID, Client: f.hub,
+		Grants:   externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().AuthTokenGrants(),
+		Profiles: inventoryinformers.NewSharedInformerFactory(inventory.NewSimpleClientset(), 0).Apis().V1alpha1().ClusterProfiles(),
+		Members:  f.member, Recorder: f.events, Period: period, Workers: 1, MaxRemovals: 100, Clock: f.clock,
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)

@@ -23,8 +23,7 @@ import (
 
 // A member that fails is swept again.
 func TestController_Retry(t *testing.T) {
-	g := fakemember.NewGrant("one")
-	f := newFixture(t, g)
+	f := newFixture(t, fakemember.NewGrant("one"))
 	name := cache.MetaObjectToName(f.profile)
 	f.member.SetDown(true)
 	for failure := range 3 {
@@ -65,9 +64,8 @@ func TestController_ReconcileGoneProfile(t *testing.T) {
 // A failed sweep is tried again within the period.
 func TestController_RetryWithinPeriod(t *testing.T) {
 	f := newFixture(t)
-	name := cache.MetaObjectToName(f.profile)
 	f.Members = failing{}
-	f.queue.Add(name)
+	f.queue.Add(cache.MetaObjectToName(f.profile))
 	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 	require.Equal(t, 1, f.requeues())
 	began := f.clock.Now()

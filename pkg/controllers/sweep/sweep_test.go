@@ -86,46 +86,47 @@ func TestController_Repair(t *testing.T) {
 	}
 }
 
+func beingDeleted(g *v1alpha1.AuthTokenGrant) { g.DeletionTimestamp = &metav1.Time{Time: now} }
+
+// hubFails has the hub refuse a verb on grants.
+func (f *fixture) hubFails(verb string) {
+	f.hub.PrependReactor(verb, "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewServiceUnavailable("later")
+	})
+}
+
 func TestController_NotRepaired(t *testing.T) {
-	for name, change := range map[string]func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant){
-		"one that is being deleted": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.DeletionTimestamp = &metav1.Time{Time: now}
-			f.update(t, g)
-		},
-		"one that the member never had all of": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.Generation++
-			f.update(t, g)
-		},
-		"one that has changed, which the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
+	for name, test := range map[string]struct {
+		// change is what has become of the grant on the hub; nil: the hub can't be asked about it.
+		change func(g *v1alpha1.AuthTokenGrant)
+		// seen says that the informers have seen the change.
+		seen bool
+	}{
+		"one that is being deleted":            {beingDeleted, true},
+		"one that the member never had all of": {func(g *v1alpha1.AuthTokenGrant) { g.Generation++ }, true},
+		"one that has changed, which the informers have not seen": {func(g *v1alpha1.AuthTokenGrant) {
 			g.Generation++
 			g.Status.ObservedGeneration++
-			f.store(t, g)
-		},
-		"one that is being deleted, which the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.DeletionTimestamp = &metav1.Time{Time: now}
-			f.store(t, g)
-		},
-		"one that was replaced by another of its name": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.UID = "another"
-			f.store(t, g)
-		},
-		"one that a hub can't be asked about": func(_ *testing.T, f *fixture, _ *v1alpha1.AuthTokenGrant) {
-			f.hub.PrependReactor("get", "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, apierrors.NewServiceUnavailable("later")
-			})
-		},
+		}, false},
+		"one that is being deleted, which the informers have not seen": {beingDeleted, false},
+		"one that was replaced by another of its name":                 {func(g *v1alpha1.AuthTokenGrant) { g.UID = "another" }, false},
+		"one that a hub can't be asked about":                          {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := fakemember.NewGrant("one")
 			f := newFixture(t, g)
 			f.lose(t, g, "RoleBinding")
 			before := f.member.Objects(t)
-			change(t, f, g.DeepCopy())
+			changed := g.DeepCopy()
+			if test.change == nil {
+				f.hubFails("get")
+			} else {
+				test.change(changed)
+				f.store(t, changed)
+			}
+			if test.seen {
+				f.see(t, changed)
+			}
 			writes, err := f.sweepOnce(t)
 			require.NoError(t, err)
 			assert.Empty(t, writes)
@@ -138,9 +139,9 @@ func TestController_NotRepaired(t *testing.T) {
 
 // TestController_SweepFalseLists is about members whose lists leave out, or have, what is not so.
 func TestController_SweepFalseLists(t *testing.T) {
-	orphan := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clusterpass:grant-lost:pods", UID: "invented", Labels: map[string]string{
-		grant.LabelHubID: hubID, grant.LabelManagedBy: grant.ManagedBy, grant.LabelGrantUID: "grant-lost",
-	}}}
+	orphan := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clusterpass:grant-lost:pods", UID: "invented"}}
+	orphan.Labels = map[string]string{grant.LabelHubID: hubID, grant.LabelManagedBy: grant.ManagedBy, grant.LabelGrantUID: "grant-lost"}
+	orphans := &rbacv1.ClusterRoleList{Items: []rbacv1.ClusterRole{orphan}}
 	for name, test := range map[string]struct {
 		lists string
 		list  runtime.Object
@@ -150,8 +151,8 @@ func TestController_SweepFalseLists(t *testing.T) {
 		"the first leaves all bindings out":  {"clusterrolebindings", &rbacv1.ClusterRoleBindingList{}, 1, 1},
 		"each leaves all bindings out":       {"clusterrolebindings", &rbacv1.ClusterRoleBindingList{}, 1, 100},
 		"the first leaves all accounts out":  {"serviceaccounts", &corev1.ServiceAccountList{}, 1, 1},
-		"the first has an orphan":            {"clusterroles", &rbacv1.ClusterRoleList{Items: []rbacv1.ClusterRole{*orphan}}, 1, 1},
-		"the second has an orphan":           {"clusterroles", &rbacv1.ClusterRoleList{Items: []rbacv1.ClusterRole{*orphan}}, 2, 1},
+		"the first has an orphan":            {"clusterroles", orphans, 1, 1},
+		"the second has an orphan":           {"clusterroles", orphans, 2, 1},
 		"the second leaves all bindings out": {"clusterrolebindings", &rbacv1.ClusterRoleBindingList{}, 2, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +208,8 @@ func TestController_RepairChangedGrant(t *testing.T) {
 // A grant that cannot be repaired says so once.
 func TestController_RepairFailure(t *testing.T) {
 	g := fakemember.NewGrant("one")
-	meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.GrantReady, Status: metav1.ConditionTrue, Reason: v1alpha1.GrantReasonEnsured})
+	ensured := metav1.Condition{Type: v1alpha1.GrantReady, Status: metav1.ConditionTrue, Reason: v1alpha1.GrantReasonEnsured}
+	meta.SetStatusCondition(&g.Status.Conditions, ensured)
 	other := fakemember.NewGrant("two")
 	f := newFixture(t, g, other)
 	f.lose(t, g, "RoleBinding")
@@ -264,24 +266,30 @@ func TestController_RemoveOrphans(t *testing.T) {
 	assert.Regexp(t, `^Normal OrphansRemoved \d+ objects .*grant UIDs grant-lost$`, told[0])
 }
 
+// updating returns a function that has the hub store what a grant has become, and the informers see
+// that.
+func updating(change func(*v1alpha1.AuthTokenGrant)) func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {
+	return func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
+		t.Helper()
+		change(g)
+		f.update(t, g)
+	}
+}
+
 func TestController_NoOrphans(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant){
 		"what belongs to a grant that the informers have not seen": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
 			require.NoError(t, f.Grants.Informer().GetIndexer().Delete(g))
 		},
-		"what belongs to a grant that is being deleted, which is revoked elsewhere": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.DeletionTimestamp = &metav1.Time{Time: now}
+		"what belongs to a grant that is being deleted, which is revoked elsewhere": updating(func(g *v1alpha1.AuthTokenGrant) {
+			beingDeleted(g)
 			g.Spec.ClusterRoles, g.Spec.Roles = nil, nil
-			f.update(t, g)
-		},
+		}),
 		"what belongs to a grant without, while the hub can't list them": func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
 			t.Helper()
 			f.forget(t, g)
-			f.hub.PrependReactor("list", "authtokengrants", func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, apierrors.NewServiceUnavailable("later")
-			})
+			f.hubFails("list")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -343,7 +351,8 @@ func assertLeft(t *testing.T, want int) {
 func TestController_SweepForbiddenKind(t *testing.T) {
 	g := fakemember.NewGrant("one")
 	f := newFixture(t, g)
-	f.member.Answer("/apis/rbac.authorization.k8s.io/v1/clusterroles", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	forbidden := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }
+	f.member.Answer("/apis/rbac.authorization.k8s.io/v1/clusterroles", forbidden)
 	f.lose(t, g, "RoleBinding")
 	_, err := f.sweepOnce(t)
 	require.NoError(t, err)
@@ -361,21 +370,11 @@ func TestController_SweepNotesTheCluster(t *testing.T) {
 		change func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant)
 		want   types.UID
 	}{
-		"on a grant that is found": {change: func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {}, want: "a"},
-		"on none that is missing":  {change: losing("ServiceAccount")},
-		"on none that is another's": {change: changing("ServiceAccount", func(a *corev1.ServiceAccount) {
-			a.Labels[grant.LabelGrantUID] = "other"
-		})},
-		"on none that says it": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.Status.MemberUID = "b"
-			f.update(t, g)
-		}, want: "b"},
-		"on none that is being deleted": {change: func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant) {
-			t.Helper()
-			g.DeletionTimestamp = &metav1.Time{Time: now}
-			f.update(t, g)
-		}},
+		"on a grant that is found":      {change: func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {}, want: "a"},
+		"on none that is missing":       {change: losing("ServiceAccount")},
+		"on none that is another's":     {change: changing("ServiceAccount", func(a *corev1.ServiceAccount) { a.Labels[grant.LabelGrantUID] = "other" })},
+		"on none that says it":          {change: updating(func(g *v1alpha1.AuthTokenGrant) { g.Status.MemberUID = "b" }), want: "b"},
+		"on none that is being deleted": {change: updating(beingDeleted)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := fakemember.NewGrant("one")
