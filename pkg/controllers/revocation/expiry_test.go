@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clienttesting "k8s.io/client-go/testing"
 	testingclock "k8s.io/utils/clock/testing"
@@ -18,73 +17,54 @@ import (
 	"clusterpass.dev/test/fakemember"
 )
 
+// newExpiring returns a fixture with a grant and its ClusterProfile, whose member is not to be
+// asked.
+func newExpiring(t *testing.T, g *v1alpha1.AuthTokenGrant) *fixture {
+	t.Helper()
+	clock := testingclock.NewFakeClock(now)
+	return newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
+}
+
 // A grant goes a while after the last of its tokens.
 func TestController_Expire(t *testing.T) {
 	tests := map[string]struct {
-		change func(g *v1alpha1.AuthTokenGrant)
-		again  time.Duration // zero: it goes now
-		says   string
+		age     time.Duration
+		ceiling *metav1.Time
+		again   time.Duration // zero: it goes now
+		says    string
 	}{
-		"a token may be out": {
-			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(time.Minute)) },
-			again:  retention + time.Minute,
-		},
-		"the last one has just expired": {
-			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now) },
-			again:  retention,
-		},
+		"a token may be out":            {time.Hour, at(now.Add(time.Minute)), retention + time.Minute, ""},
+		"the last one has just expired": {time.Hour, at(now), retention, ""},
 		"the last one expired long ago": {
-			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(-retention)) },
-			says:   "No token of this grant has been valid since 2026-05-03T12:00:00Z",
+			time.Hour, at(now.Add(-retention)), 0, "No token of this grant has been valid since 2026-05-03T12:00:00Z",
 		},
-		"it was made a while ago, and had a token lately": {
-			change: func(g *v1alpha1.AuthTokenGrant) {
-				g.CreationTimestamp = metav1.NewTime(now.Add(-100 * retention))
-				g.Status.ExpirationCeiling = at(now.Add(-time.Hour))
-			},
-			again: retention - time.Hour,
-		},
-		"it was made lately, and never had a token": {
-			change: func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = nil },
-			again:  retention - time.Hour,
-		},
-		"it was made long ago, and never had a token": {
-			change: func(g *v1alpha1.AuthTokenGrant) {
-				g.CreationTimestamp = metav1.NewTime(now.Add(-retention))
-				g.Status.ExpirationCeiling = nil
-			},
-			says: "No token of this grant was ever issued",
-		},
+		"it was made a while ago, and had a token lately": {100 * retention, at(now.Add(-time.Hour)), retention - time.Hour, ""},
+		"it was made lately, and never had a token":       {time.Hour, nil, retention - time.Hour, ""},
+		"it was made long ago, and never had a token":     {retention, nil, 0, "No token of this grant was ever issued"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			clock := testingclock.NewFakeClock(now)
 			g := newGrant("work")
-			test.change(g)
-			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
+			g.CreationTimestamp, g.Status.ExpirationCeiling = *at(now.Add(-test.age)), test.ceiling
+			f := newExpiring(t, g)
 			f.expectRequeue(t, g, test.again)
-			told := f.told()
 			if test.says == "" {
 				assert.Empty(t, fakemember.Calls(f.hub.Actions()))
-				assert.Empty(t, told)
+				assert.Empty(t, f.told())
 				return
 			}
 			assert.Equal(t, []string{"delete authtokengrants team/" + g.Name}, fakemember.Calls(f.hub.Actions()))
-			require.Len(t, told, 1)
-			assert.Regexp(t, "^Normal Expired ", told[0])
-			assert.Contains(t, told[0], test.says)
+			assert.Contains(t, f.expectTold(t, "Normal Expired "), test.says)
 		})
 	}
 }
 
 // An expired grant is deleted only as it was seen.
 func TestController_ExpirePreconditions(t *testing.T) {
-	clock := testingclock.NewFakeClock(now)
 	g := newGrant("work")
 	g.Status.ExpirationCeiling = at(now.Add(-retention))
-	f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
-	_, err := f.reconcileGrant(t.Context(), g)
-	require.NoError(t, err)
+	f := newExpiring(t, g)
+	f.expectRequeue(t, g, 0)
 	p := f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
 	assert.Equal(t, &metav1.Preconditions{UID: &g.UID, ResourceVersion: ptr.To("1")}, p)
 }
@@ -119,13 +99,11 @@ func TestController_ExpireChangedGrant(t *testing.T) {
 func TestController_ExpireWithoutAPI(t *testing.T) {
 	for name, away := range apiIsAway {
 		t.Run(name, func(t *testing.T) {
-			clock := testingclock.NewFakeClock(now)
 			g := newGrant("work")
 			g.Status.ExpirationCeiling = at(now.Add(-retention))
-			f := newFixture(t, clock, unreached{t}, fakemember.New(t, clock).Profile(), g)
+			f := newExpiring(t, g)
 			f.Client = hubThatAnswers(t, away)
-			_, err := f.reconcileGrant(t.Context(), g)
-			require.Error(t, err, "it is tried again")
+			f.expectFailure(t, g)
 			assert.Empty(t, f.told())
 		})
 	}

@@ -5,6 +5,7 @@ package revocation
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,16 +59,10 @@ func newFixture(t *testing.T, clock *testingclock.FakeClock, members Members, ob
 	})
 	var err error
 	f.Controller, err = New(Options{
-		HubID:     hubID,
-		Client:    f.hub,
-		Grants:    externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().AuthTokenGrants(),
-		Inventory: f.inventory,
-		Profiles:  inventoryinformers.NewSharedInformerFactory(f.inventory, 0).Apis().V1alpha1().ClusterProfiles(),
-		Members:   members,
-		Recorder:  f.events,
-		Retention: retention,
-		Workers:   16,
-		Clock:     clock,
+		HubID: hubID, Client: f.hub,
+		Grants: externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().AuthTokenGrants(), Inventory: f.inventory,
+		Profiles: inventoryinformers.NewSharedInformerFactory(f.inventory, 0).Apis().V1alpha1().ClusterProfiles(), Members: members,
+		Recorder: f.events, Retention: retention, Workers: 16, Clock: clock,
 	})
 	require.NoError(t, err)
 	t.Cleanup(f.queue.ShutDown)
@@ -120,6 +115,22 @@ func (f *fixture) expectRequeue(t *testing.T, g *v1alpha1.AuthTokenGrant, after 
 	again, err := f.reconcileGrant(t.Context(), g)
 	require.NoError(t, err)
 	assert.Equal(t, after, again)
+}
+
+// expectFailure reconciles a grant once, and expects that it is tried again.
+func (f *fixture) expectFailure(t *testing.T, g *v1alpha1.AuthTokenGrant) {
+	t.Helper()
+	_, err := f.reconcileGrant(t.Context(), g)
+	require.Error(t, err, "it is tried again")
+}
+
+// expectTold expects one event since told was last called, which begins so, and returns it.
+func (f *fixture) expectTold(t *testing.T, prefix string) string {
+	t.Helper()
+	told := f.told()
+	require.Len(t, told, 1)
+	assert.True(t, strings.HasPrefix(told[0], prefix), told[0])
+	return told[0]
 }
 
 // told returns the events since it was last called.

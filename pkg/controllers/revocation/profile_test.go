@@ -40,9 +40,7 @@ var apiIsAway = map[string]http.HandlerFunc{
 
 func status(err *apierrors.StatusError) http.HandlerFunc {
 	err.ErrStatus.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, int(err.ErrStatus.Code), err.ErrStatus)
-	}
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, int(err.ErrStatus.Code), err.ErrStatus) }
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
@@ -80,10 +78,11 @@ func TestController_ProfileGone(t *testing.T) {
 	kept := profile.DeepCopy()
 	kept.DeletionTimestamp, kept.Finalizers = &metav1.Time{Time: now}, []string{"example.com/kept"}
 	profiles := inventoryv1alpha1.Resource("clusterprofiles")
-	tests := map[string]struct {
+	type hubAnswer struct {
 		hub  http.HandlerFunc
 		goes bool
-	}{
+	}
+	tests := map[string]hubAnswer{
 		"it is gone":                            {status(apierrors.NewNotFound(profiles, fakemember.ProfileName)), true},
 		"another has taken its name":            {profileAnswer(replaced), true},
 		"a finalizer keeps it":                  {profileAnswer(kept), true},
@@ -92,10 +91,7 @@ func TestController_ProfileGone(t *testing.T) {
 		"we may not see it":                     {status(apierrors.NewForbidden(profiles, fakemember.ProfileName, nil)), false},
 	}
 	for name, away := range apiIsAway {
-		tests[name] = struct {
-			hub  http.HandlerFunc
-			goes bool
-		}{away, false}
+		tests[name] = hubAnswer{away, false}
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,8 +108,7 @@ func TestController_ProfileGone(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Equal(t, []string{"delete authtokengrants team/" + g.Name}, fakemember.Calls(f.hub.Actions()))
-			p := f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions
-			assert.Equal(t, &metav1.Preconditions{UID: &g.UID}, p)
+			assert.Equal(t, &metav1.Preconditions{UID: &g.UID}, f.hub.Actions()[0].(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions)
 		})
 	}
 }
@@ -160,6 +155,8 @@ func (f *forgotten) Forget(uid types.UID) { f.uids = append(f.uids, uid) }
 func TestController_Forget(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	profile := fakemember.New(t, clock).Profile()
+	replaced := profile.DeepCopy()
+	replaced.UID = "profile-2"
 	last, other := newGrant("last"), newGrant("other")
 	tests := map[string]struct {
 		profile *inventoryv1alpha1.ClusterProfile
@@ -169,7 +166,7 @@ func TestController_Forget(t *testing.T) {
 		"the ClusterProfile is there":   {profile: profile},
 		"it has another grant":          {grant: other},
 		"that was the last one":         {closed: 1},
-		"its name has another's by now": {profile: func() *inventoryv1alpha1.ClusterProfile { p := profile.DeepCopy(); p.UID = "profile-2"; return p }(), closed: 1},
+		"its name has another's by now": {profile: replaced, closed: 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -188,6 +185,5 @@ func TestController_Forget(t *testing.T) {
 }
 
 func TestController_ReconcileGoneGrant(t *testing.T) {
-	f := newFixture(t, testingclock.NewFakeClock(now), unreached{t})
-	f.expectRequeue(t, newGrant("gone"), 0)
+	newFixture(t, testingclock.NewFakeClock(now), unreached{t}).expectRequeue(t, newGrant("gone"), 0)
 }

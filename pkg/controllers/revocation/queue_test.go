@@ -156,13 +156,11 @@ func TestController_FailureNote(t *testing.T) {
 // A grant that fails is tried again less and less often.
 func TestController_Backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock := testingclock.NewFakeClock(now)
 		members := &stuckMembers{calls: map[types.UID]int{}}
 		g := deleted(newGrant("work"))
-		f := newFixture(t, clock, members, g)
+		f := newFixture(t, testingclock.NewFakeClock(now), members, g)
 		f.enqueue(g)
-		seconds := []int{1, 2, 4, 8, 16, 30, 30, 30}
-		for i, wait := range seconds {
+		for i, wait := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
 			loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 			expectQueuedAfter(t, f, time.Duration(wait)*time.Second)
 			require.Equal(t, i+1, members.called(g.Spec.ClusterProfile.UID))
@@ -190,9 +188,8 @@ func expectQueuedAfter(t *testing.T, f *fixture, wait time.Duration) {
 // A grant of a busy member waits its turn and has not failed.
 func TestController_BusyMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock := testingclock.NewFakeClock(now)
 		g := deleted(newGrant("work"))
-		f := newFixture(t, clock, unreached{t}, g)
+		f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, g)
 		for range f.Workers / 8 {
 			f.members.enter(g.Spec.ClusterProfile.UID)
 		}
@@ -209,11 +206,10 @@ func TestController_BusyMember(t *testing.T) {
 // A grant is looked at again when it is due.
 func TestController_Requeue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock := testingclock.NewFakeClock(now)
 		g := newGrant("work")
 		profile := &inventoryv1alpha1.ClusterProfile{}
 		profile.Namespace, profile.Name, profile.UID = g.Spec.ClusterProfile.Namespace, g.Spec.ClusterProfile.Name, g.Spec.ClusterProfile.UID
-		f := newFixture(t, clock, unreached{t}, profile, g)
+		f := newFixture(t, testingclock.NewFakeClock(now), unreached{t}, profile, g)
 		f.enqueue(g)
 		loop.Next(t.Context(), f.queue, "grant", f.reconcile)
 		expectQueuedAfter(t, f, time.Hour+retention)

@@ -45,8 +45,7 @@ func down(t *testing.T) (*fixture, *fakemember.Member, []*v1alpha1.AuthTokenGran
 	t.Cleanup(f.recovery.probes.Wait)
 	m.SetDown(true)
 	for _, g := range []*v1alpha1.AuthTokenGrant{one, two} {
-		_, err := f.reconcileGrant(t.Context(), g)
-		require.Error(t, err, "the member is down")
+		f.expectFailure(t, g)
 	}
 	return f, m, []*v1alpha1.AuthTokenGrant{one, two}
 }
