@@ -28,8 +28,8 @@ import (
 // Selects returns whether the predicate of a storage selects an object by a selector of labels and
 // one of fields, which scheme knows for kind.
 func Selects(
-	t *testing.T, match func(labels.Selector, fields.Selector) storage.SelectionPredicate, scheme *runtime.Scheme, kind schema.GroupVersionKind,
-	obj runtime.Object, byLabels, byFields string,
+	t *testing.T, match func(labels.Selector, fields.Selector) storage.SelectionPredicate,
+	scheme *runtime.Scheme, kind schema.GroupVersionKind, obj runtime.Object, byLabels, byFields string,
 ) bool {
 	t.Helper()
 	byLabel, err := labels.Parse(byLabels)

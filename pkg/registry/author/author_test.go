@@ -39,7 +39,8 @@ func TestOf(t *testing.T) {
 }
 
 func TestCheckWhole(t *testing.T) {
-	kim, sam := &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim"}}, &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "sam"}}
+	kim := &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "kim"}}
+	sam := &v1alpha1.Author{Requester: v1alpha1.Requester{Username: "sam"}}
 	tests := map[string]struct {
 		method, contentType string
 		is, was             *v1alpha1.Author

@@ -21,6 +21,8 @@ import (
 	"clusterpass.dev/test/registrytest"
 )
 
+type tokenGrant = v1alpha1.AuthTokenGrant
+
 const testNamespace = "team"
 
 var testTime = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -33,17 +35,12 @@ func testScheme(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
-func newGrant() *v1alpha1.AuthTokenGrant {
-	ceiling, issued := metav1.NewTime(testTime.Add(53*time.Minute)), metav1.NewTime(testTime.Add(-5*time.Minute))
+func newGrant() *tokenGrant {
 	return &v1alpha1.AuthTokenGrant{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            "bravelion-work-6f3c2a",
-			Namespace:       testNamespace,
-			ResourceVersion: "7",
-			Generation:      3,
-			Labels:          map[string]string{"team": "lions", "clusterpass.dev/label": "server"},
-			Annotations:     map[string]string{"clusterpass.dev/hub-audit-id": "of the server"},
-			Finalizers:      []string{v1alpha1.GrantFinalizer},
+			Name: "bravelion-work-6f3c2a", Namespace: testNamespace, ResourceVersion: "7", Generation: 3,
+			Labels:      map[string]string{"team": "lions", "clusterpass.dev/label": "server"},
+			Annotations: map[string]string{"clusterpass.dev/hub-audit-id": "of the server"}, Finalizers: []string{v1alpha1.GrantFinalizer},
 		},
 		Spec: v1alpha1.AuthTokenGrantSpec{
 			ClusterProfile: v1alpha1.GrantedClusterProfile{Namespace: testNamespace, Name: "bravelion", UID: "uid-of-bravelion"},
@@ -57,8 +54,8 @@ func newGrant() *v1alpha1.AuthTokenGrant {
 		},
 		Status: v1alpha1.AuthTokenGrantStatus{
 			ObservedGeneration: 3,
-			ExpirationCeiling:  &ceiling,
-			LastIssuedTime:     &issued,
+			ExpirationCeiling:  &metav1.Time{Time: testTime.Add(53 * time.Minute)},
+			LastIssuedTime:     &metav1.Time{Time: testTime.Add(-5 * time.Minute)},
 			MemberObjects:      []v1alpha1.MemberObject{{Kind: "ServiceAccount", Namespace: "default", Name: "work"}},
 			Conditions:         []metav1.Condition{condition(v1alpha1.GrantReady, metav1.ConditionTrue, v1alpha1.GrantReasonEnsured)},
 		},
@@ -70,7 +67,7 @@ func condition(conditionType string, status metav1.ConditionStatus, reason strin
 }
 
 // update runs a grant through a strategy as the store does.
-func update(t *testing.T, s rest.RESTUpdateStrategy, change func(*v1alpha1.AuthTokenGrant)) (*v1alpha1.AuthTokenGrant, error) {
+func update(t *testing.T, s rest.RESTUpdateStrategy, change func(*tokenGrant)) (*tokenGrant, error) {
 	t.Helper()
 	old, changed := newGrant(), newGrant()
 	change(changed)
@@ -81,7 +78,7 @@ func update(t *testing.T, s rest.RESTUpdateStrategy, change func(*v1alpha1.AuthT
 
 // Users change only the metadata.
 func TestStrategy_Update(t *testing.T) {
-	updated, err := update(t, newStrategy(testScheme(t)), func(g *v1alpha1.AuthTokenGrant) {
+	updated, err := update(t, newStrategy(testScheme(t)), func(g *tokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Annotations["example.com/ticket"] = "4711"
 		g.Finalizers = append(g.Finalizers, "example.com/added")
@@ -99,17 +96,18 @@ func TestStrategy_Update(t *testing.T) {
 
 // An update of the status changes the status and managed fields only.
 func TestStatusStrategy_Update(t *testing.T) {
-	updated, err := update(t, newStatusStrategy(testScheme(t)), func(g *v1alpha1.AuthTokenGrant) {
+	managed := []metav1.ManagedFieldsEntry{{Manager: "revoker", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1"}}
+	updated, err := update(t, newStatusStrategy(testScheme(t)), func(g *tokenGrant) {
 		g.Labels["team"] = "tigers"
 		g.Finalizers = nil
-		g.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "revoker", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1"}}
+		g.ManagedFields = managed
 		g.Spec.ClusterRoles = nil
 		g.Status.MemberObjects = nil
 	})
 	require.NoError(t, err)
 
 	want := newGrant()
-	want.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "revoker", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1"}}
+	want.ManagedFields = managed
 	want.Status.MemberObjects = nil
 	assert.Equal(t, want, updated)
 }
@@ -118,17 +116,17 @@ func TestStatusStrategy_Update(t *testing.T) {
 func TestInternalStrategy_Update(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
-		change         func(*v1alpha1.AuthTokenGrant)
+		change         func(*tokenGrant)
 		wantGeneration int64
 	}{
-		{"of the roles makes another generation", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles[0].Name = "edit" }, 4},
-		{"of the rules of a role makes another generation", func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles[1].Rules[0].Verbs[0] = "get" }, 4},
-		{"of the audiences makes another generation", func(g *v1alpha1.AuthTokenGrant) { g.Spec.Audiences = []string{"vault"} }, 4},
-		{"of roles and requester makes another generation", func(g *v1alpha1.AuthTokenGrant) { g.Spec.Roles, g.Spec.Requester.Username = nil, "bob" }, 4},
-		{"of the requester alone makes none", func(g *v1alpha1.AuthTokenGrant) { g.Spec.Requester = v1alpha1.Requester{Username: "bob"} }, 3},
-		{"from no audiences to an empty list of them makes none", func(g *v1alpha1.AuthTokenGrant) { g.Spec.Audiences = []string{} }, 3},
-		{"of the status makes none", func(g *v1alpha1.AuthTokenGrant) { g.Status = v1alpha1.AuthTokenGrantStatus{} }, 3},
-		{"of the metadata makes none", func(g *v1alpha1.AuthTokenGrant) { g.Finalizers, g.Labels = nil, nil }, 3},
+		{"of the roles makes another generation", func(g *tokenGrant) { g.Spec.ClusterRoles[0].Name = "edit" }, 4},
+		{"of the rules of a role makes another generation", func(g *tokenGrant) { g.Spec.ClusterRoles[1].Rules[0].Verbs[0] = "get" }, 4},
+		{"of the audiences makes another generation", func(g *tokenGrant) { g.Spec.Audiences = []string{"vault"} }, 4},
+		{"of roles and requester makes another generation", func(g *tokenGrant) { g.Spec.Roles, g.Spec.Requester.Username = nil, "bob" }, 4},
+		{"of the requester alone makes none", func(g *tokenGrant) { g.Spec.Requester = v1alpha1.Requester{Username: "bob"} }, 3},
+		{"from no audiences to an empty list of them makes none", func(g *tokenGrant) { g.Spec.Audiences = []string{} }, 3},
+		{"of the status makes none", func(g *tokenGrant) { g.Status = v1alpha1.AuthTokenGrantStatus{} }, 3},
+		{"of the metadata makes none", func(g *tokenGrant) { g.Finalizers, g.Labels = nil, nil }, 3},
 	} {
 		t.Run("a change "+tc.name, func(t *testing.T) {
 			want := newGrant()

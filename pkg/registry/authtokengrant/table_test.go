@@ -39,41 +39,41 @@ func TestAtMost(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
+	more := []multiclusterv1alpha1.Role{{Namespace: "a", Name: "b"}, {Namespace: "c", Name: "d"}}
+	failed := condition(v1alpha1.GrantRevoked, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed)
 	for name, tc := range map[string]struct {
-		change func(*v1alpha1.AuthTokenGrant)
+		change func(*tokenGrant)
 		want   string
 	}{
 		"a grant in use": {
-			func(*v1alpha1.AuthTokenGrant) {},
+			func(*tokenGrant) {},
 			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
 		"a cluster of another namespace": {
-			func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.Namespace = "fleet" },
+			func(g *tokenGrant) { g.Spec.ClusterProfile.Namespace = "fleet" },
 			"fleet/bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
 		"one that has expired, with audiences": {
-			func(g *v1alpha1.AuthTokenGrant) {
+			func(g *tokenGrant) {
 				g.Status.ExpirationCeiling = ptr.To(metav1.NewTime(testTime.Add(-3 * time.Hour)))
 				g.Spec.Audiences = []string{"vault", "api"}
 			},
 			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|over 3h ago|True|<unknown>|vault,api|Ensured",
 		},
 		"one without roles that nothing is known of yet": {
-			func(g *v1alpha1.AuthTokenGrant) {
+			func(g *tokenGrant) {
 				g.Spec.ClusterRoles, g.Spec.Roles, g.Status = nil, nil, v1alpha1.AuthTokenGrantStatus{}
 			},
 			"bravelion|default/work|<none>|alice|<none>|<none>|Unknown|<unknown>|<none>|<none>",
 		},
 		"one with many roles": {
-			func(g *v1alpha1.AuthTokenGrant) {
-				g.Spec.Roles = append(g.Spec.Roles, multiclusterv1alpha1.Role{Namespace: "a", Name: "b"}, multiclusterv1alpha1.Role{Namespace: "c", Name: "d"})
-			},
+			func(g *tokenGrant) { g.Spec.Roles = append(g.Spec.Roles, more...) },
 			"bravelion|default/work|view,pods(rules),default/leader,+2|alice|within 5m|within 53m|True|<unknown>|<none>|Ensured",
 		},
 		"one that is being revoked": {
-			func(g *v1alpha1.AuthTokenGrant) {
+			func(g *tokenGrant) {
 				g.DeletionTimestamp = ptr.To(metav1.NewTime(testTime))
-				g.Status.Conditions = append(g.Status.Conditions, condition(v1alpha1.GrantRevoked, metav1.ConditionFalse, v1alpha1.GrantReasonMemberFailed))
+				g.Status.Conditions = append(g.Status.Conditions, failed)
 			},
 			"bravelion|default/work|view,pods(rules),default/leader|alice|within 5m|within 53m|Revoking|<unknown>|<none>|MemberFailed",
 		},
@@ -81,8 +81,7 @@ func TestTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			printed := newGrant()
 			tc.change(printed)
-			convertor := table.New(columns, printer{testingclock.NewFakePassiveClock(testTime)}.cells)
-			result, err := convertor.ConvertToTable(t.Context(), printed, nil)
+			result, err := table.New(columns, printer{testingclock.NewFakePassiveClock(testTime)}.cells).ConvertToTable(t.Context(), printed, nil)
 			require.NoError(t, err)
 			require.Len(t, result.Rows, 1)
 			words := make([]string, 0, len(columns))

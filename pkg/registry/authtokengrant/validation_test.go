@@ -25,33 +25,31 @@ func TestValidateUpdate(t *testing.T) {
 		immutable = "spec: Forbidden: is immutable: only an AuthTokenRequest changes it"
 	)
 	for name, tc := range map[string]struct {
-		change func(*v1alpha1.AuthTokenGrant)
+		change func(*tokenGrant)
 		want   []string
 	}{
-		"nothing":              {func(*v1alpha1.AuthTokenGrant) {}, nil},
-		"a label of their own": {func(g *v1alpha1.AuthTokenGrant) { g.Labels["team"] = "tigers" }, nil},
-		"the roles":            {func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterRoles[0].Name = "cluster-admin" }, []string{immutable}},
-		"the requester":        {func(g *v1alpha1.AuthTokenGrant) { g.Spec.Requester.Username = "bob" }, []string{immutable}},
-		"the cluster":          {func(g *v1alpha1.AuthTokenGrant) { g.Spec.ClusterProfile.UID = "another" }, []string{immutable}},
+		"nothing":              {func(*tokenGrant) {}, nil},
+		"a label of their own": {func(g *tokenGrant) { g.Labels["team"] = "tigers" }, nil},
+		"the roles":            {func(g *tokenGrant) { g.Spec.ClusterRoles[0].Name = "cluster-admin" }, []string{immutable}},
+		"the requester":        {func(g *tokenGrant) { g.Spec.Requester.Username = "bob" }, []string{immutable}},
+		"the cluster":          {func(g *tokenGrant) { g.Spec.ClusterProfile.UID = "another" }, []string{immutable}},
 		"a reserved label that is new": {
-			func(g *v1alpha1.AuthTokenGrant) { g.Labels["clusterpass.dev/new"] = "" },
-			[]string{"metadata.labels[clusterpass.dev/new]: Forbidden: " + reserved},
+			func(g *tokenGrant) { g.Labels["clusterpass.dev/new"] = "" }, []string{"metadata.labels[clusterpass.dev/new]: Forbidden: " + reserved},
 		},
 		"a reserved label that goes": {
-			func(g *v1alpha1.AuthTokenGrant) { g.Labels = nil },
-			[]string{"metadata.labels[clusterpass.dev/label]: Forbidden: " + reserved},
+			func(g *tokenGrant) { g.Labels = nil }, []string{"metadata.labels[clusterpass.dev/label]: Forbidden: " + reserved},
 		},
 		"the value of a reserved annotation": {
-			func(g *v1alpha1.AuthTokenGrant) { g.Annotations["clusterpass.dev/hub-audit-id"] = "forged" },
+			func(g *tokenGrant) { g.Annotations["clusterpass.dev/hub-audit-id"] = "forged" },
 			[]string{"metadata.annotations[clusterpass.dev/hub-audit-id]: Forbidden: " + reserved},
 		},
 		"the abandon annotation as a label": {
-			func(g *v1alpha1.AuthTokenGrant) { g.Labels[v1alpha1.AnnotationAbandonMember] = abandon },
+			func(g *tokenGrant) { g.Labels[v1alpha1.AnnotationAbandonMember] = abandon },
 			[]string{"metadata.labels[clusterpass.dev/abandon-member]: Forbidden: " + reserved},
 		},
-		"the abandon annotation": {func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }, nil},
+		"the abandon annotation": {func(g *tokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }, nil},
 		"the abandon annotation to another value": {
-			func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = "yes" },
+			func(g *tokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = "yes" },
 			[]string{`metadata.annotations[clusterpass.dev/abandon-member]: Unsupported value: "yes": supported values: "true"`},
 		},
 	} {
@@ -120,9 +118,8 @@ func TestValidateInternalUpdate(t *testing.T) {
 	updated := newGrant()
 	updated.Spec.ClusterProfile.UID = "another"
 	updated.Spec.ServiceAccount.Name = "another"
-	errs := validateInternalUpdate(updated, newGrant())
 	var fields []string
-	for _, err := range errs {
+	for _, err := range validateInternalUpdate(updated, newGrant()) {
 		fields = append(fields, err.Field+": "+err.Detail)
 	}
 	assert.Equal(t, []string{"spec.clusterProfile: field is immutable", "spec.serviceAccount: field is immutable"}, fields)
@@ -151,11 +148,8 @@ func TestValidateStatus(t *testing.T) {
 		`status.memberUID: Invalid value: "a\nb": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an ` +
 			`alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
 	}, registrytest.Messages(validateStatus(&v1alpha1.AuthTokenGrantStatus{
-		ObservedGeneration: -1,
-		LastRequester:      &v1alpha1.Requester{},
-		AccessProvider:     &inventoryv1alpha1.AccessProvider{},
-		MemberUID:          "a\nb",
-		Conditions:         []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}},
+		ObservedGeneration: -1, LastRequester: &v1alpha1.Requester{}, AccessProvider: &inventoryv1alpha1.AccessProvider{},
+		MemberUID: "a\nb", Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}},
 		MemberObjects: []v1alpha1.MemberObject{
 			{Kind: "Secret", Name: "binding"}, {Kind: "ClusterRole", Namespace: "default"}, {Kind: "Namespace", Name: "default"},
 		},
@@ -164,41 +158,43 @@ func TestValidateStatus(t *testing.T) {
 
 // An update of all roles fits the member objects.
 func TestValidateStatus_MemberObjects(t *testing.T) {
-	objects := []v1alpha1.MemberObject{{Kind: "ServiceAccount", Namespace: "n", Name: "work"}, {Kind: "Secret", Namespace: "n", Name: "work"}}
+	type object = v1alpha1.MemberObject
+	objects := []object{{Kind: "ServiceAccount", Namespace: "n", Name: "work"}, {Kind: "Secret", Namespace: "n", Name: "work"}}
 	for i := range 2 * multiclusterv1alpha1.MaxRoles {
 		name := fmt.Sprintf("clusterpass:%d", i)
-		objects = append(objects,
-			v1alpha1.MemberObject{Kind: "ClusterRole", Name: name}, v1alpha1.MemberObject{Kind: "ClusterRoleBinding", Name: name},
-			v1alpha1.MemberObject{Kind: "Role", Namespace: "n", Name: name}, v1alpha1.MemberObject{Kind: "RoleBinding", Namespace: "n", Name: name})
+		objects = append(objects, object{Kind: "ClusterRole", Name: name}, object{Kind: "ClusterRoleBinding", Name: name},
+			object{Kind: "Role", Namespace: "n", Name: name}, object{Kind: "RoleBinding", Namespace: "n", Name: name})
 	}
-	status := &v1alpha1.AuthTokenGrantStatus{MemberObjects: objects}
-	assert.Empty(t, validateStatus(status, field.NewPath("status")))
+	status, path := &v1alpha1.AuthTokenGrantStatus{MemberObjects: objects}, field.NewPath("status")
+	assert.Empty(t, validateStatus(status, path))
 	status.MemberObjects = append(status.MemberObjects, objects[0])
-	assert.Equal(t, []string{"status.memberObjects: Too many: 163: must have at most 162 items"}, registrytest.Messages(validateStatus(status, field.NewPath("status"))))
+	const words = "status.memberObjects: Too many: 163: must have at most 162 items"
+	assert.Equal(t, []string{words}, registrytest.Messages(validateStatus(status, path)))
 }
 
 // The finalizer goes only when the tokens have ended.
 func TestValidateUpdate_Finalizer(t *testing.T) {
 	now := metav1.Now()
-	deleted := func(change func(*v1alpha1.AuthTokenGrant)) *v1alpha1.AuthTokenGrant {
+	deleted := func(change func(*tokenGrant)) *tokenGrant {
 		g := newGrant()
 		g.DeletionTimestamp = &now
 		g.Status.ExpirationCeiling, g.Status.RightsEndedTime = &now, nil
 		change(g)
 		return g
 	}
+	abandoned := func(g *tokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }
 	for name, tc := range map[string]struct {
-		old     *v1alpha1.AuthTokenGrant
+		old     *tokenGrant
 		refused bool
 	}{
-		"a grant that is not being deleted":     {deleted(func(g *v1alpha1.AuthTokenGrant) { g.DeletionTimestamp, g.Status.RightsEndedTime = nil, &now }), true},
-		"one whose tokens may have rights":      {deleted(func(*v1alpha1.AuthTokenGrant) {}), true},
-		"one whose tokens have none any more":   {deleted(func(g *v1alpha1.AuthTokenGrant) { g.Status.RightsEndedTime = &now }), false},
-		"one that never had a token":            {deleted(func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = nil }), false},
-		"one whose member is given up for lost": {deleted(func(g *v1alpha1.AuthTokenGrant) { g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon }), false},
-		"one that is given up for lost and not deleted": {deleted(func(g *v1alpha1.AuthTokenGrant) {
+		"a grant that is not being deleted":     {deleted(func(g *tokenGrant) { g.DeletionTimestamp, g.Status.RightsEndedTime = nil, &now }), true},
+		"one whose tokens may have rights":      {deleted(func(*tokenGrant) {}), true},
+		"one whose tokens have none any more":   {deleted(func(g *tokenGrant) { g.Status.RightsEndedTime = &now }), false},
+		"one that never had a token":            {deleted(func(g *tokenGrant) { g.Status.ExpirationCeiling = nil }), false},
+		"one whose member is given up for lost": {deleted(abandoned), false},
+		"one that is given up for lost and not deleted": {deleted(func(g *tokenGrant) {
 			g.DeletionTimestamp = nil
-			g.Annotations[v1alpha1.AnnotationAbandonMember] = abandon
+			abandoned(g)
 		}), true},
 	} {
 		t.Run(name, func(t *testing.T) {

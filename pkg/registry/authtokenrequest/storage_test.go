@@ -23,12 +23,14 @@ import (
 	"clusterpass.dev/pkg/mint"
 )
 
+type tokenRequest = v1alpha1.AuthTokenRequest
+
 // recorder is a Minter that answers everything with a token and remembers what it was asked.
 type recorder struct {
 	asked []mint.Request
 }
 
-func (*recorder) Validate(r *v1alpha1.AuthTokenRequest) field.ErrorList {
+func (*recorder) Validate(r *tokenRequest) field.ErrorList {
 	if r.Spec.ServiceAccountName == "" {
 		return field.ErrorList{field.Required(field.NewPath("spec", "serviceAccountName"), "")}
 	}
@@ -46,7 +48,7 @@ func requestContext(t *testing.T) context.Context {
 	return genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "jane"})
 }
 
-func newRequest() *v1alpha1.AuthTokenRequest {
+func newRequest() *tokenRequest {
 	return &v1alpha1.AuthTokenRequest{Spec: v1alpha1.AuthTokenRequestSpec{
 		TargetClusterProfile: v1alpha1.ClusterProfileReference{Name: "bravelion"},
 		ServiceAccountName:   "work",
@@ -65,14 +67,14 @@ func TestREST_Create(t *testing.T) {
 	request.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	seen := ""
 	obj, err := top.Create(requestContext(t), request, func(_ context.Context, obj runtime.Object) error {
-		if r, ok := obj.(*v1alpha1.AuthTokenRequest); ok {
+		if r, ok := obj.(*tokenRequest); ok {
 			seen = r.Status.Token
 			r.Spec.ServiceAccountName = "changed by validation"
 		}
 		return nil
 	}, &metav1.CreateOptions{})
 	require.NoError(t, err)
-	answer := obj.(*v1alpha1.AuthTokenRequest)
+	answer := obj.(*tokenRequest)
 	assert.Empty(t, seen, "a status from the client got through")
 	assert.Empty(t, answer.Status.GrantName)
 	assert.Equal(t, "minted", answer.Status.Token)
@@ -89,26 +91,23 @@ func TestREST_Create(t *testing.T) {
 // Nothing is minted for what is refused.
 func TestREST_CreateRefused(t *testing.T) {
 	denied := errors.New("denied by a policy")
+	asItIs := func(*tokenRequest) {}
 	tests := map[string]struct {
-		ctx    func(t *testing.T) context.Context
-		change func(r *v1alpha1.AuthTokenRequest)
-		admit  func(context.Context, runtime.Object) error
-		is     func(error) bool
+		// noUser says that the request has no user, and admission what admission says of it.
+		noUser    bool
+		admission error
+		change    func(r *tokenRequest)
+		is        func(error) bool
 	}{
-		"invalid": {requestContext, func(r *v1alpha1.AuthTokenRequest) { r.Spec.ServiceAccountName = "" }, admitAll, apierrors.IsInvalid},
-		"not admitted": {requestContext, func(*v1alpha1.AuthTokenRequest) {}, func(context.Context, runtime.Object) error { return denied }, func(err error) bool {
-			return errors.Is(err, denied)
-		}},
-		"without a user": {func(t *testing.T) context.Context {
-			t.Helper()
-			return genericapirequest.WithNamespace(t.Context(), "default")
-		}, func(*v1alpha1.AuthTokenRequest) {}, admitAll, apierrors.IsUnauthorized},
-		"for another cluster than the URL's": {requestContext, func(r *v1alpha1.AuthTokenRequest) {
-			r.Spec.TargetClusterProfile.Name = "smartfish"
-		}, admitAll, apierrors.IsInvalid},
-		"for another namespace than the URL's": {requestContext, func(r *v1alpha1.AuthTokenRequest) {
-			r.Spec.TargetClusterProfile.Namespace = "other"
-		}, admitAll, apierrors.IsInvalid},
+		"invalid":        {change: func(r *tokenRequest) { r.Spec.ServiceAccountName = "" }, is: apierrors.IsInvalid},
+		"not admitted":   {change: asItIs, admission: denied, is: func(err error) bool { return errors.Is(err, denied) }},
+		"without a user": {change: asItIs, noUser: true, is: apierrors.IsUnauthorized},
+		"for another cluster than the URL's": {
+			change: func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = "smartfish" }, is: apierrors.IsInvalid,
+		},
+		"for another namespace than the URL's": {
+			change: func(r *tokenRequest) { r.Spec.TargetClusterProfile.Namespace = "other" }, is: apierrors.IsInvalid,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +115,12 @@ func TestREST_CreateRefused(t *testing.T) {
 			_, sub := NewREST(minter)
 			request := newRequest()
 			test.change(request)
-			_, err := sub.Create(test.ctx(t), "bravelion", request, test.admit, &metav1.CreateOptions{})
+			ctx := requestContext(t)
+			if test.noUser {
+				ctx = genericapirequest.WithNamespace(t.Context(), "default")
+			}
+			admit := func(context.Context, runtime.Object) error { return test.admission }
+			_, err := sub.Create(ctx, "bravelion", request, admit, &metav1.CreateOptions{})
 			assert.True(t, test.is(err), "%v", err)
 			assert.Empty(t, minter.asked)
 		})
@@ -126,14 +130,14 @@ func TestREST_CreateRefused(t *testing.T) {
 // A refused request is called by a name that says something.
 func TestREST_CreateErrorName(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(r *v1alpha1.AuthTokenRequest)
+		change func(r *tokenRequest)
 		want   string
 	}{
-		"by its own":                              {func(r *v1alpha1.AuthTokenRequest) { r.Name = "mine" }, `"mine" is invalid`},
-		"by the one that is made for it":          {func(r *v1alpha1.AuthTokenRequest) { r.GenerateName = "mine-" }, `"mine-`},
-		"without one by its ClusterProfile":       {func(*v1alpha1.AuthTokenRequest) {}, `"bravelion" is invalid`},
-		"with neither":                            {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, `"<unnamed>" is invalid`},
-		"not by what can't be a ClusterProfile's": {func(r *v1alpha1.AuthTokenRequest) { r.Spec.TargetClusterProfile.Name = strings.Repeat("a", 10_000) }, `"<unnamed>" is invalid`},
+		"by its own":                              {func(r *tokenRequest) { r.Name = "mine" }, `"mine" is invalid`},
+		"by the one that is made for it":          {func(r *tokenRequest) { r.GenerateName = "mine-" }, `"mine-`},
+		"without one by its ClusterProfile":       {func(*tokenRequest) {}, `"bravelion" is invalid`},
+		"with neither":                            {func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, `"<unnamed>" is invalid`},
+		"not by what can't be a ClusterProfile's": {func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = strings.Repeat("a", 10_000) }, `"<unnamed>" is invalid`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top, _ := NewREST(&recorder{})

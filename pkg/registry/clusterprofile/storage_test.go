@@ -77,8 +77,7 @@ func TestLabelSelectors(t *testing.T) {
 // A watch of one manager is triggered by its ClusterProfiles.
 func TestSelection_Triggers(t *testing.T) {
 	predicate := selected.Match(labels.Everything(), fields.OneTermEqualSelector(managerField, "ocm"))
-	values := predicate.MatcherIndex(t.Context())
-	require.Equal(t, []storage.MatchValue{{IndexName: storage.FieldIndex(managerField), Value: "ocm"}}, values)
+	require.Equal(t, []storage.MatchValue{{IndexName: storage.FieldIndex(managerField), Value: "ocm"}}, predicate.MatcherIndex(t.Context()))
 	require.Len(t, selected.Triggers(), 1)
 	assert.Equal(t, "ocm", selected.Triggers()[managerField](profile()))
 }

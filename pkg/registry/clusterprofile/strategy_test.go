@@ -31,16 +31,8 @@ func testScheme(t *testing.T) *runtime.Scheme {
 
 func profile() *inventoryv1alpha1.ClusterProfile {
 	return &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:       "bravelion",
-			Namespace:  testNamespace,
-			Generation: 3,
-			Labels:     map[string]string{"region": "eu"},
-		},
-		Spec: inventoryv1alpha1.ClusterProfileSpec{
-			DisplayName:    "Lion",
-			ClusterManager: inventoryv1alpha1.ClusterManager{Name: "ocm"},
-		},
+		ObjectMeta: metav1.ObjectMeta{Name: "bravelion", Namespace: testNamespace, Generation: 3, Labels: map[string]string{"region": "eu"}},
+		Spec:       inventoryv1alpha1.ClusterProfileSpec{DisplayName: "Lion", ClusterManager: inventoryv1alpha1.ClusterManager{Name: "ocm"}},
 		Status: inventoryv1alpha1.ClusterProfileStatus{
 			Conditions: []metav1.Condition{{Type: "ControlPlaneHealthy", Status: metav1.ConditionTrue}},
 			Version:    inventoryv1alpha1.ClusterVersion{Kubernetes: "v1.37.2"},

@@ -21,7 +21,6 @@ import (
 // Errors name the field.
 // Which objects are refused is in the cases that are shared with the CRD; here is how it is said.
 func TestStrategy_ValidateErrors(t *testing.T) {
-	old := profile()
 	for _, tc := range []struct {
 		name   string
 		change func(*inventoryv1alpha1.ClusterProfile)
@@ -44,7 +43,7 @@ func TestStrategy_ValidateErrors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			updated := profile()
 			tc.change(updated)
-			assert.Equal(t, []string{tc.want}, registrytest.Messages(validateUpdate(updated, old)))
+			assert.Equal(t, []string{tc.want}, registrytest.Messages(validateUpdate(updated, profile())))
 		})
 	}
 }
@@ -86,13 +85,11 @@ func TestStatusStrategy_ValidateErrors(t *testing.T) {
 func TestStrategy_ValidateTaints(t *testing.T) {
 	const good, bad, worse = `[{"key":"gpu","effect":"NoSelect"}]`, `[{"key":"gpu"}]`, "none"
 	tainted := func(annotation string) *inventoryv1alpha1.ClusterProfile {
-		return &inventoryv1alpha1.ClusterProfile{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "whale", Annotations: map[string]string{v1alpha1.AnnotationTaints: annotation}},
-			Spec:       inventoryv1alpha1.ClusterProfileSpec{ClusterManager: inventoryv1alpha1.ClusterManager{Name: "m"}},
-		}
+		p := profile()
+		p.Annotations = map[string]string{v1alpha1.AnnotationTaints: annotation}
+		return p
 	}
-	untainted := tainted(good)
-	untainted.Annotations = nil
+	untainted := profile()
 	const refused = "metadata.annotations[clusterpass.dev/taints]"
 	for name, tc := range map[string]struct {
 		profile, old *inventoryv1alpha1.ClusterProfile

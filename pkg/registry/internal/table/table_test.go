@@ -48,8 +48,7 @@ func TestConvertToTable(t *testing.T) {
 	})
 
 	t.Run("an object of another type is an error", func(t *testing.T) {
-		other := New(columns, func(*metav1.APIGroup) []any { return nil })
-		_, err := other.ConvertToTable(t.Context(), obj, nil)
+		_, err := New(columns, func(*metav1.APIGroup) []any { return nil }).ConvertToTable(t.Context(), obj, nil)
 		assert.Error(t, err)
 	})
 }
