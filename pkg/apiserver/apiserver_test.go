@@ -24,9 +24,8 @@ func TestWithoutTokens_EvaluatePolicyRule(t *testing.T) {
 		"anything else":           {"clusterprofiles", "", auditinternal.LevelRequestResponse, auditinternal.LevelRequestResponse},
 	} {
 		t.Run(name, func(t *testing.T) {
-			evaluator := withoutTokens{policy.NewFakePolicyRuleEvaluator(test.policy, nil)}
 			attributes := authorizer.AttributesRecord{Resource: test.resource, Subresource: test.subresource}
-			assert.Equal(t, test.want, evaluator.EvaluatePolicyRule(attributes).Level)
+			assert.Equal(t, test.want, withoutTokens{policy.NewFakePolicyRuleEvaluator(test.policy, nil)}.EvaluatePolicyRule(attributes).Level)
 		})
 	}
 }

@@ -27,8 +27,9 @@ import (
 // TestAuthor_CancelledRequest has a user become the author of a set by requests that end before
 // they are answered.
 func TestAuthor_CancelledRequest(t *testing.T) {
-	storage, err := clustercredentialset.NewStorage(Scheme, onEtcd(t, clusterpassv1alpha1.Resource("clustercredentialsets"), genericregistry.StorageWithCacher()),
-		mint.New(mint.Config{}), authorizerfactory.NewAlwaysAllowAuthorizer(), clustercredentialset.Options{})
+	stored := onEtcd(t, clusterpassv1alpha1.Resource("clustercredentialsets"), genericregistry.StorageWithCacher())
+	storage, err := clustercredentialset.NewStorage(
+		Scheme, stored, mint.New(mint.Config{}), authorizerfactory.NewAlwaysAllowAuthorizer(), clustercredentialset.Options{})
 	require.NoError(t, err)
 	t.Cleanup(storage.Sets.Destroy)
 	eventually(t, "the storage is ready", func() bool { return storage.Sets.ReadinessCheck() == nil })
@@ -45,7 +46,7 @@ func TestAuthor_CancelledRequest(t *testing.T) {
 	become := func(ctx context.Context, validate rest.ValidateObjectFunc, dryRun ...string) (apiruntime.Object, error) {
 		return storage.Author.Create(as(ctx, "bob"), created.Name, body.DeepCopy(), validate, &metav1.CreateOptions{DryRun: dryRun})
 	}
-	stored := func() *clusterpassv1alpha1.ClusterCredentialSet {
+	read := func() *clusterpassv1alpha1.ClusterCredentialSet {
 		obj, err := storage.Sets.Get(as(t.Context(), "alice"), created.Name, &metav1.GetOptions{})
 		require.NoError(t, err)
 		return obj.(*clusterpassv1alpha1.ClusterCredentialSet)
@@ -65,17 +66,17 @@ func TestAuthor_CancelledRequest(t *testing.T) {
 		})
 		require.Error(t, err, "cancelled while it was being admitted")
 	}
-	assert.Equal(t, created, stored(), "the set is as it was")
+	assert.Equal(t, created, read(), "the set is as it was")
 	eventually(t, "no request has left anything behind", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
 
 	answered, err := become(t.Context(), rest.ValidateAllObjectFunc, metav1.DryRunAll)
 	require.NoError(t, err)
 	assert.Equal(t, "bob", answered.(*clusterpassv1alpha1.ClusterCredentialSet).Spec.Author.Username)
-	assert.Equal(t, created, stored(), "nor does a dry run change it")
+	assert.Equal(t, created, read(), "nor does a dry run change it")
 
 	_, err = become(t.Context(), rest.ValidateAllObjectFunc)
 	require.NoError(t, err)
-	assert.Equal(t, "bob", stored().Spec.Author.Username)
+	assert.Equal(t, "bob", read().Spec.Author.Username)
 	_, err = become(t.Context(), rest.ValidateAllObjectFunc)
 	assert.True(t, apierrors.IsConflict(err), "of a generation that is over: %v", err)
 }

@@ -27,7 +27,10 @@ import (
 )
 
 func TestBoundBodies(t *testing.T) {
-	const asJSON, asYAML, asApply = "application/json", "application/yaml", "application/apply-patch+yaml"
+	const asJSON, asYAML = "application/json", "application/yaml"
+	const asApply, asPatch = "application/apply-patch+yaml", "application/json-patch+json"
+	const tooMany, tooLarge = maxBodyEntries + 1, "a number that is too large"
+	large := `"` + strings.Repeat("a", int(tokenRequestBody.bytes)) + `"`
 	many := func(entry string, n int) string { return strings.TrimSuffix(strings.Repeat(entry+",", n), ",") }
 	list := func(n int) string { return `{"status":{"conditions":[` + many("{}", n) + `]}}` }
 	for name, test := range map[string]struct {
@@ -36,37 +39,33 @@ func TestBoundBodies(t *testing.T) {
 		words                                    string
 	}{
 		"what is within its bounds goes on": {"clusterprofiles", "status", asJSON, list(maxBodyEntries), 200, ""},
-		"a list":                            {"clusterprofiles", "status", asJSON, list(maxBodyEntries + 1), 413, "status.conditions has more than 10000 entries"},
+		"a list":                            {"clusterprofiles", "status", asJSON, list(tooMany), 413, "status.conditions has more than 10000 entries"},
 		"a list within lists": {
 			"authtokenrequests", "", asJSON, `{"spec":{"clusterRoles":[{"name":"a"},{"rules":[` + many("{}", bounds.MaxEntries+1) + `]}]}}`, 413,
 			"spec.clusterRoles.rules has more than 1000 entries",
 		},
-		"a map":                     {"placements", "", asJSON, `{"metadata":{"labels":{` + many(`"a":""`, maxBodyEntries+1) + `}}}`, 413, "metadata.labels has more than 10000 entries"},
+		"a map":                     {"placements", "", asJSON, `{"metadata":{"labels":{` + many(`"a":""`, tooMany) + `}}}`, 413, "metadata.labels has more than 10000 entries"},
 		"many lists":                {"clusterprofiles", "", asJSON, `{"a":[` + many(`[{},{},{},{}]`, 5000) + `]}`, 413, "together"},
-		"many documents":            {"clusterprofiles", "", asJSON, strings.Repeat("{}", maxBodyEntries+1), 413, "the body has more than"},
-		"a JSON patch":              {"placements", "", "application/json-patch+json", `[` + many(`{"op":"test"}`, maxBodyEntries+1) + `]`, 413, "the body has more than"},
-		"YAML":                      {"placements", "", asYAML, "spec:\n  clusterSets:\n" + strings.Repeat("  - a\n", maxBodyEntries+1), 413, "spec.clusterSets has more than"},
-		"YAML that looks like JSON": {"placements", "", asYAML, `{a: '"', spec: {clusterSets: [` + many("a", maxBodyEntries+1) + `]}, b: '"'}`, 413, "spec.clusterSets has more than"},
+		"many documents":            {"clusterprofiles", "", asJSON, strings.Repeat("{}", tooMany), 413, "the body has more than"},
+		"a JSON patch":              {"placements", "", asPatch, `[` + many(`{"op":"test"}`, tooMany) + `]`, 413, "the body has more than"},
+		"YAML":                      {"placements", "", asYAML, "spec:\n  clusterSets:\n" + strings.Repeat("  - a\n", tooMany), 413, "spec.clusterSets has more than"},
+		"YAML that looks like JSON": {"placements", "", asYAML, `{a: '"', spec: {clusterSets: [` + many("a", tooMany) + `]}, b: '"'}`, 413, "spec.clusterSets has more than"},
 		"YAML with aliases":         {"placements", "", asApply, "a: &a [" + many("1", 300) + "]\nb: [" + many("*a", 80) + "]\n", 413, "together"},
-		"JSON as YAML":              {"clusterprofiles", "status", asApply, list(maxBodyEntries + 1), 413, "status.conditions has more than"},
+		"JSON as YAML":              {"clusterprofiles", "status", asApply, list(tooMany), 413, "status.conditions has more than"},
 		"a list after a number that is no float": {
-			"placements", "", asJSON, `{"a":1e999,"spec":{"clusterSets":[` + many("1", maxBodyEntries+1) + `]}}`, 413, "spec.clusterSets has more than",
+			"placements", "", asJSON, `{"a":1e999,"spec":{"clusterSets":[` + many("1", tooMany) + `]}}`, 413, "spec.clusterSets has more than",
 		},
-		"YAML of many lines": {"placements", "", asYAML, strings.Repeat("- a\n", maxBodyKeys+1), 413, "lines and commas"},
-		"depth":              {"placements", "", asJSON, strings.Repeat("[", 1000), 400, "nested deeper than 100"},
-		"a quantity of a billion digits": {
-			"clusterscores", "status", asJSON, `{"status":{"values":[{"name":"a","value":"1e1000000000"}]}}`, 400, "a number that is too large",
-		},
-		"such a one in YAML": {"placements", "", asApply, "spec: {x: {atLeast: 1e1000000000}}", 400, "a number that is too large"},
-		"such a one in YAML of an odd type": {
-			"placements", "", asApply + ";a=b;a=c", "spec: {x: {atLeast: 1e1000000000}}", 400, "a number that is too large",
-		},
-		"such a text in another kind":     {"clusterprofiles", "", asJSON, `{"a":"1e1000000000"}`, 200, ""},
-		"what is no JSON goes on":         {"placements", "", asJSON, `{"a":[1,`, 200, ""},
-		"strings are one value":           {"placements", "", asJSON, `{"a":"` + strings.Repeat(",{[", 20_000) + `"}`, 200, ""},
-		"a token request of many bytes":   {"authtokenrequests", "", asJSON, `"` + strings.Repeat("a", int(tokenRequestBody.bytes)) + `"`, 413, "authtokenrequests may have 131072 bytes"},
-		"that of a profile's subresource": {"clusterprofiles", "token", asJSON, `"` + strings.Repeat("a", int(tokenRequestBody.bytes)) + `"`, 413, "clusterprofiles/token may have"},
-		"a profile of as many bytes":      {"clusterprofiles", "", asJSON, `"` + strings.Repeat("a", int(tokenRequestBody.bytes)) + `"`, 200, ""},
+		"YAML of many lines":                {"placements", "", asYAML, strings.Repeat("- a\n", maxBodyKeys+1), 413, "lines and commas"},
+		"depth":                             {"placements", "", asJSON, strings.Repeat("[", 1000), 400, "nested deeper than 100"},
+		"a quantity of a billion digits":    {"clusterscores", "status", asJSON, `{"status":{"values":[{"name":"a","value":"1e1000000000"}]}}`, 400, tooLarge},
+		"such a one in YAML":                {"placements", "", asApply, "spec: {x: {atLeast: 1e1000000000}}", 400, tooLarge},
+		"such a one in YAML of an odd type": {"placements", "", asApply + ";a=b;a=c", "spec: {x: {atLeast: 1e1000000000}}", 400, tooLarge},
+		"such a text in another kind":       {"clusterprofiles", "", asJSON, `{"a":"1e1000000000"}`, 200, ""},
+		"what is no JSON goes on":           {"placements", "", asJSON, `{"a":[1,`, 200, ""},
+		"strings are one value":             {"placements", "", asJSON, `{"a":"` + strings.Repeat(",{[", 20_000) + `"}`, 200, ""},
+		"a token request of many bytes":     {"authtokenrequests", "", asJSON, large, 413, "authtokenrequests may have 131072 bytes"},
+		"that of a profile's subresource":   {"clusterprofiles", "token", asJSON, large, 413, "clusterprofiles/token may have"},
+		"a profile of as many bytes":        {"clusterprofiles", "", asJSON, large, 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			passed := ""
@@ -118,15 +117,17 @@ func TestScheme_ListBounds(t *testing.T) {
 					assert.Empty(t, errs, path)
 					return
 				}
+				want := fmt.Sprintf("%s: Too many: %d: must have at most %d items", path, bounds.MaxEntries+1, bounds.MaxEntries)
 				if assert.Len(t, errs, 1, "%s: %s", kind, path) {
-					assert.Equal(t, fmt.Sprintf("%s: Too many: %d: must have at most %d items", path, bounds.MaxEntries+1, bounds.MaxEntries), errs[0].Error())
+					assert.EqualError(t, errs[0], want)
 				}
 				assert.Empty(t, bounds.Check(object.Interface(), object.Interface()), "what is stored may stay")
 			})
 			assert.Greater(t, found, 4, "%s has labels, annotations, owners, finalizers and managed fields", kind)
 		}
 	}
-	assert.Equal(t, []string{"AuthTokenGrant", "AuthTokenRequest", "ClusterCredentialSet", "ClusterProfile", "ClusterScore", "Placement", "PlacementDecision"}, sets.List(seen))
+	assert.Equal(t, sets.New("AuthTokenGrant", "AuthTokenRequest", "ClusterCredentialSet", "ClusterProfile", "ClusterScore", "Placement",
+		"PlacementDecision"), seen)
 }
 
 // walk calls visit for each list and map in a type, with the indices of the fields that lead there
@@ -150,8 +151,7 @@ func walk(of reflect.Type, steps []int, path string, visit func(steps []int, pat
 			f := of.Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if f.IsExported() && name != "-" {
-				at := strings.Trim(path+"."+name, ".")
-				walk(f.Type, append(append([]int{}, steps...), i), at, visit)
+				walk(f.Type, append(append([]int{}, steps...), i), strings.Trim(path+"."+name, "."), visit)
 			}
 		}
 	default:
@@ -183,7 +183,8 @@ func fill(value reflect.Value, steps []int, entries int) {
 
 // Too many entries of a body are a Status.
 func TestCheckBody(t *testing.T) {
-	err := checkBody([]byte(`{"spec":{"names":[`+strings.Repeat("1,", maxBodyEntries)+`1]}}`), "application/json", bodyLimit{entries: maxBodyEntries})
+	body := `{"spec":{"names":[` + strings.Repeat("1,", maxBodyEntries) + `1]}}`
+	err := checkBody([]byte(body), "application/json", bodyLimit{entries: maxBodyEntries})
 	require.Error(t, err)
 	assert.True(t, apierrors.IsRequestEntityTooLargeError(err))
 }

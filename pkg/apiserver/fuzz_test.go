@@ -63,8 +63,7 @@ func FuzzBody(f *testing.F) {
 // TestFuzzBody_Seeds keeps FuzzBody from fuzzing nothing but refusals.
 func TestFuzzBody_Seeds(t *testing.T) {
 	kinds, accepted := sets.New[schema.GroupVersionKind](), sets.New[string]()
-	resources := newFuzzed(t, defaultLimits)
-	for _, resource := range resources {
+	for _, resource := range newFuzzed(t, defaultLimits) {
 		kinds.Insert(resource.kind)
 		for _, seed := range seeds(t) {
 			if resource.serve(t, seed.body, seed.contentType) {
@@ -178,7 +177,7 @@ func newFuzzed(tb testing.TB, limits map[string]namespaceLimit) []*fuzzed {
 			if siblings[resource] == nil {
 				siblings[resource] = map[string]*fuzzed{}
 			}
-			of := &fuzzed{GroupVersionResource: resource, subresource: subresource, kind: kindOf(tb, storage, gv), storage: storage, siblings: siblings[resource], stored: objects}
+			of := &fuzzed{resource, subresource, kindOf(tb, storage, gv), storage, siblings[resource], objects}
 			siblings[resource][subresource] = of
 			all = append(all, of)
 		}
@@ -217,13 +216,14 @@ func (f *fuzzed) serve(t *testing.T, body []byte, contentType string) bool {
 	if object.GetNamespace() == "" {
 		object.SetNamespace("default")
 	}
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	// The storage changes what it gets.
 	f.updateStored(t, obj.DeepCopyObject())
 	switch of := f.storage.(type) {
 	case rest.Creater:
 		rest.WipeObjectMetaSystemFields(object)
 		*f.stored = stored{}
-		created, err := of.Create(f.context(t, object), obj, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		created, err := of.Create(f.context(t, object), obj, rest.ValidateAllObjectFunc, &dryRun)
 		if !f.check(t, err) {
 			return false
 		}
@@ -236,7 +236,7 @@ func (f *fuzzed) serve(t *testing.T, body []byte, contentType string) bool {
 	case rest.NamedCreater:
 		*f.stored = stored{object: newStoredSet()}
 		name := map[string]string{"clusterprofiles": "bravelion", "clustercredentialsets": newStoredSet().Name}[f.Resource]
-		_, err := of.Create(f.context(t, object), name, obj, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := of.Create(f.context(t, object), name, obj, rest.ValidateAllObjectFunc, &dryRun)
 		return f.check(t, err)
 	default:
 		return f.updateStored(t, obj)
@@ -314,7 +314,8 @@ func (f *fuzzed) update(t *testing.T, obj runtime.Object) (runtime.Object, error
 // context returns that of a request for object.
 func (f *fuzzed) context(t *testing.T, object metav1.Object) context.Context {
 	t.Helper()
-	ctx := genericapirequest.WithUser(genericapirequest.WithNamespace(t.Context(), object.GetNamespace()), &user.DefaultInfo{Name: "mallory"})
+	ctx := genericapirequest.WithNamespace(t.Context(), object.GetNamespace())
+	ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: "mallory"})
 	return genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{
 		IsResourceRequest: true, APIPrefix: "apis", APIGroup: f.Group, APIVersion: f.Version,
 		Namespace: object.GetNamespace(), Resource: f.Resource, Subresource: f.subresource,
@@ -346,7 +347,8 @@ func (f *fuzzed) check(t *testing.T, err error) bool {
 func newStoredSet() *clusterpassv1alpha1.ClusterCredentialSet {
 	return &clusterpassv1alpha1.ClusterCredentialSet{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "default", Name: "gpu", UID: "uid-of-gpu", ResourceVersion: "1", Generation: 1, CreationTimestamp: metav1.Unix(1_800_000_000, 0),
+			Namespace: "default", Name: "gpu", UID: "uid-of-gpu", ResourceVersion: "1", Generation: 1,
+			CreationTimestamp: metav1.Unix(1_800_000_000, 0),
 		},
 		Spec: clusterpassv1alpha1.ClusterCredentialSetSpec{
 			Author:   &clusterpassv1alpha1.Author{Requester: clusterpassv1alpha1.Requester{Username: "alice"}},
@@ -383,9 +385,8 @@ func (s *stored) keep(t *testing.T, obj runtime.Object) {
 
 // GetRESTOptions implements generic.RESTOptionsGetter.
 func (s *stored) GetRESTOptions(resource schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
-	config := storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...))
 	return generic.RESTOptions{
-		StorageConfig: config.ForResource(resource),
+		StorageConfig: storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...)).ForResource(resource),
 		Decorator: func(*storagebackend.ConfigForResource, string, func(runtime.Object) (string, error), func() runtime.Object, func() runtime.Object,
 			storage.AttrFunc, storage.IndexerFuncs, *cache.Indexers,
 		) (storage.Interface, factory.DestroyFunc, error) {

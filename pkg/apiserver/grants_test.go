@@ -48,11 +48,8 @@ func onEtcd(t *testing.T, resource schema.GroupResource, decorator generic.Stora
 	config := storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...))
 	config.Transport.ServerList = []string{etcd.Endpoint()}
 	return generic.RESTOptions{
-		StorageConfig:           config.ForResource(resource),
-		Decorator:               decorator,
-		DeleteCollectionWorkers: 1,
-		EnableGarbageCollection: true,
-		ResourcePrefix:          resource.String(),
+		StorageConfig: config.ForResource(resource), Decorator: decorator, DeleteCollectionWorkers: 1, EnableGarbageCollection: true,
+		ResourcePrefix: resource.String(),
 	}
 }
 
@@ -78,21 +75,15 @@ func eventually(t *testing.T, what string, condition func() bool) {
 func fromRequest(t *testing.T) context.Context {
 	t.Helper()
 	return genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(t.Context(), "elsewhere"), &genericapirequest.RequestInfo{
-		IsResourceRequest: true,
-		APIGroup:          multiclusterv1alpha1.GroupName,
-		Namespace:         "elsewhere",
-		Resource:          "clusterprofiles",
-		Subresource:       "token",
-		Name:              "bravelion",
+		IsResourceRequest: true, APIGroup: multiclusterv1alpha1.GroupName, Namespace: "elsewhere", Resource: "clusterprofiles",
+		Subresource: "token", Name: "bravelion",
 	})
 }
 
 func newGrant(namespace, name string) *clusterpassv1alpha1.AuthTokenGrant {
 	return &clusterpassv1alpha1.AuthTokenGrant{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace:   namespace,
-			Name:        name,
-			Labels:      map[string]string{"team": "lions"},
+			Namespace: namespace, Name: name, Labels: map[string]string{"team": "lions"},
 			Annotations: map[string]string{"clusterpass.dev/hub-audit-id": "of the server"},
 			Finalizers:  []string{clusterpassv1alpha1.GrantFinalizer},
 		},

@@ -4,7 +4,6 @@
 package apiserver
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -28,9 +27,7 @@ import (
 func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResourceDefinition {
 	c := &apiextensionsv1.CustomResourceDefinition{
 		ObjectMeta: metav1.ObjectMeta{Name: plural + "." + group, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}}},
-		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: plural},
-		},
+		Spec:       apiextensionsv1.CustomResourceDefinitionSpec{Group: group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: plural}},
 	}
 	for _, version := range versions {
 		name, off := strings.CutPrefix(version, "-")
@@ -43,32 +40,34 @@ func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResour
 
 func TestClashingCRDs_Check(t *testing.T) {
 	const ours = "multicluster.x-k8s.io"
+	const profiles = ": clusterprofiles." + ours + ". "
+	crds := func(all ...runtime.Object) []runtime.Object { return all }
 	for name, test := range map[string]struct {
 		crds []runtime.Object
 		want string // empty: none
 	}{
 		"no CRD":                                 {},
-		"the one of ClusterProfile":              {[]runtime.Object{crd("clusterprofiles", ours, "v1alpha1")}, ": clusterprofiles." + ours + ". "},
-		"one of several versions":                {[]runtime.Object{crd("serviceexports", ours, "v1beta1", "v1alpha1")}, ": serviceexports." + ours + ". "},
-		"another version":                        {[]runtime.Object{crd("serviceexports", ours, "v1beta1")}, ""},
-		"ClusterProfiles of another version":     {[]runtime.Object{crd("clusterprofiles", ours, "-v1alpha1", "v1alpha2")}, ": clusterprofiles." + ours + ". "},
-		"a version that is not served":           {[]runtime.Object{crd("serviceexports", ours, "-v1alpha1", "v1beta1")}, ""},
-		"another group":                          {[]runtime.Object{crd("clusterprofiles", "example.com", "v1alpha1")}, ""},
-		"a group that ends alike":                {[]runtime.Object{crd("clusterprofiles", "my."+ours, "v1alpha1")}, ""},
-		"all that clash, sorted, and no other":   {[]runtime.Object{crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")}, ": a." + ours + ", b." + ours + ". "},
-		"what follows and what to do about that": {[]runtime.Object{crd("a", ours, "v1alpha1")}, "or run with --inventory=External and without the APIService v1alpha1." + ours},
+		"the one of ClusterProfile":              {crds(crd("clusterprofiles", ours, "v1alpha1")), profiles},
+		"one of several versions":                {crds(crd("serviceexports", ours, "v1beta1", "v1alpha1")), ": serviceexports." + ours + ". "},
+		"another version":                        {crds(crd("serviceexports", ours, "v1beta1")), ""},
+		"ClusterProfiles of another version":     {crds(crd("clusterprofiles", ours, "-v1alpha1", "v1alpha2")), profiles},
+		"a version that is not served":           {crds(crd("serviceexports", ours, "-v1alpha1", "v1beta1")), ""},
+		"another group":                          {crds(crd("clusterprofiles", "example.com", "v1alpha1")), ""},
+		"a group that ends alike":                {crds(crd("clusterprofiles", "my."+ours, "v1alpha1")), ""},
+		"all that clash, sorted, and no other":   {crds(crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")), ": a." + ours + ", b." + ours + ". "},
+		"what follows and what to do about that": {crds(crd("a", ours, "v1alpha1")), "or run with --inventory=External and without the APIService v1alpha1." + ours},
 	} {
 		t.Run(name, func(t *testing.T) {
-			crds, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
+			clashing, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))
 			require.NoError(t, err)
-			follow(t, crds, crds.follower)
-			err = crds.Check(nil)
+			follow(t, clashing, clashing.follower)
+			err = clashing.Check(nil)
 			if test.want == "" {
 				assert.NoError(t, err)
 			} else {
 				assert.ErrorContains(t, err, test.want)
 			}
-			for _, kept := range crds.GetStore().List() {
+			for _, kept := range clashing.GetStore().List() {
 				c := kept.(*apiextensionsv1.CustomResourceDefinition)
 				assert.Nil(t, c.ManagedFields)
 				assert.Nil(t, c.Spec.Versions[0].Schema)
@@ -115,10 +114,10 @@ func TestInventory_Forbidden(t *testing.T) {
 			require.NoError(t, err)
 			start(t, profiles)
 			untilSays(t, profiles, says)
-			for _, get := range []func(context.Context, string, string) (*inventoryv1alpha1.ClusterProfile, error){profiles.Cached, profiles.Stored} {
-				_, err := get(t.Context(), "default", "any")
-				assert.True(t, apierrors.IsServiceUnavailable(err), "before anything is read: %v", err)
-			}
+			_, err = profiles.Cached(t.Context(), "default", "any")
+			assert.True(t, apierrors.IsServiceUnavailable(err), "before anything is read: %v", err)
+			_, err = profiles.Stored(t.Context(), "default", "any")
+			assert.True(t, apierrors.IsServiceUnavailable(err), "before anything is read: %v", err)
 		})
 	}
 }

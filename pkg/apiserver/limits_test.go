@@ -235,7 +235,8 @@ func TestLimit_RefusedRequest(t *testing.T) {
 
 func TestNamespaces_BeginUpdate(t *testing.T) {
 	sized := func(bytes int, creator string) *clusterpassv1alpha1.Placement {
-		p := &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"note": strings.Repeat("a", bytes)}}}
+		p := &clusterpassv1alpha1.Placement{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+		p.Annotations = map[string]string{"note": strings.Repeat("a", bytes)}
 		setCreator(p, creator)
 		return p
 	}

@@ -21,11 +21,12 @@ func TestFairAuthorizer(t *testing.T) {
 		answer := make(chan struct{})
 		asked := map[string]int{}
 		under := make(chan string, 200)
-		a, err := newFairAuthorizer(authorizer.AuthorizerFunc(func(_ context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
-			under <- attributes.GetUser().GetName()
-			<-answer
-			return authorizer.DecisionAllow, "", nil
-		}), []string{"/readyz"})
+		a, err := newFairAuthorizer(authorizer.AuthorizerFunc(
+			func(_ context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
+				under <- attributes.GetUser().GetName()
+				<-answer
+				return authorizer.DecisionAllow, "", nil
+			}), []string{"/readyz"})
 		require.NoError(t, err)
 		done := make(chan error, 200)
 		review := func(ctx context.Context, name string) {
