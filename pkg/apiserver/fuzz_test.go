@@ -100,17 +100,24 @@ func seeds(tb testing.TB) []seed {
 	all := []seed{{grant, runtime.ContentTypeJSON}}
 	for _, body := range []string{
 		`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"AuthTokenRequest","spec":{"clusterRoles":[{"name":"a","rules":[{}]}]}}`,
-		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","spec":{"targetClusterProfile":{"name":"a","uid":"b"},"serviceAccountName":"c","serviceAccountNamespace":"d","roles":[{"namespace":"e","name":"f"}]}}`,
-		`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"PlacementDecision","metadata":{"name":"a","labels":{"multicluster.x-k8s.io/decision-key":"a"}},"decisions":[{"clusterProfileRef":{"name":"bravelion"},"reason":"b"}],"schedulerName":"c"}`,
-		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet","metadata":{"name":"gpu","generation":1,"uid":"uid-of-gpu"},"spec":{"secret":{"argoCD":{}}}}`,
-		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","metadata":{"name":"a"},"spec":{"clusterProfileName":"a","resourceName":"b"},"status":{"values":[{"name":"c","value":"16Gi"}],"scores":[{"name":"a","value":99}]}}`,
+		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"AuthTokenRequest","spec":{"targetClusterProfile":{"name":"a","uid":"b"},` +
+			`"serviceAccountName":"c","serviceAccountNamespace":"d","roles":[{"namespace":"e","name":"f"}]}}`,
+		`{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"PlacementDecision",` +
+			`"metadata":{"name":"a","labels":{"multicluster.x-k8s.io/decision-key":"a"}},` +
+			`"decisions":[{"clusterProfileRef":{"name":"bravelion"},"reason":"b"}],"schedulerName":"c"}`,
+		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterCredentialSet",` +
+			`"metadata":{"name":"gpu","generation":1,"uid":"uid-of-gpu"},"spec":{"secret":{"argoCD":{}}}}`,
+		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","metadata":{"name":"a"},` +
+			`"spec":{"clusterProfileName":"a","resourceName":"b"},` +
+			`"status":{"values":[{"name":"c","value":"16Gi"}],"scores":[{"name":"a","value":99}]}}`,
 		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","status":{"scores":[{"name":"a","value":1e99}]}}`,
 	} {
 		all = append(all, seed{[]byte(body), runtime.ContentTypeJSON})
 	}
 	all = append(all,
 		seed{[]byte("apiVersion: clusterpass.dev/v1alpha1\nkind: Placement\nspec: {numberOfClusters: 1}\n"), runtime.ContentTypeYAML},
-		seed{[]byte("apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: &a {labels: {a: b}}\nstatus: *a\n"), "application/apply-patch+yaml"})
+		seed{[]byte("apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ClusterProfile\nmetadata: &a {labels: {a: b}}\nstatus: *a\n"),
+			"application/apply-patch+yaml"})
 	require.NoError(tb, filepath.WalkDir("../../artifacts/examples", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
@@ -387,8 +394,8 @@ func (s *stored) keep(t *testing.T, obj runtime.Object) {
 func (s *stored) GetRESTOptions(resource schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
 	return generic.RESTOptions{
 		StorageConfig: storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...)).ForResource(resource),
-		Decorator: func(*storagebackend.ConfigForResource, string, func(runtime.Object) (string, error), func() runtime.Object, func() runtime.Object,
-			storage.AttrFunc, storage.IndexerFuncs, *cache.Indexers,
+		Decorator: func(*storagebackend.ConfigForResource, string, func(runtime.Object) (string, error), func() runtime.Object,
+			func() runtime.Object, storage.AttrFunc, storage.IndexerFuncs, *cache.Indexers,
 		) (storage.Interface, factory.DestroyFunc, error) {
 			return s, func() {}, nil
 		},

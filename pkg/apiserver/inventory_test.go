@@ -27,7 +27,9 @@ import (
 func crd(plural, group string, versions ...string) *apiextensionsv1.CustomResourceDefinition {
 	c := &apiextensionsv1.CustomResourceDefinition{
 		ObjectMeta: metav1.ObjectMeta{Name: plural + "." + group, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}}},
-		Spec:       apiextensionsv1.CustomResourceDefinitionSpec{Group: group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: plural}},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+			Group: group, Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: plural},
+		},
 	}
 	for _, version := range versions {
 		name, off := strings.CutPrefix(version, "-")
@@ -46,16 +48,18 @@ func TestClashingCRDs_Check(t *testing.T) {
 		crds []runtime.Object
 		want string // empty: none
 	}{
-		"no CRD":                                 {},
-		"the one of ClusterProfile":              {crds(crd("clusterprofiles", ours, "v1alpha1")), profiles},
-		"one of several versions":                {crds(crd("serviceexports", ours, "v1beta1", "v1alpha1")), ": serviceexports." + ours + ". "},
-		"another version":                        {crds(crd("serviceexports", ours, "v1beta1")), ""},
-		"ClusterProfiles of another version":     {crds(crd("clusterprofiles", ours, "-v1alpha1", "v1alpha2")), profiles},
-		"a version that is not served":           {crds(crd("serviceexports", ours, "-v1alpha1", "v1beta1")), ""},
-		"another group":                          {crds(crd("clusterprofiles", "example.com", "v1alpha1")), ""},
-		"a group that ends alike":                {crds(crd("clusterprofiles", "my."+ours, "v1alpha1")), ""},
-		"all that clash, sorted, and no other":   {crds(crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")), ": a." + ours + ", b." + ours + ". "},
-		"what follows and what to do about that": {crds(crd("a", ours, "v1alpha1")), "or run with --inventory=External and without the APIService v1alpha1." + ours},
+		"no CRD":                             {},
+		"the one of ClusterProfile":          {crds(crd("clusterprofiles", ours, "v1alpha1")), profiles},
+		"one of several versions":            {crds(crd("serviceexports", ours, "v1beta1", "v1alpha1")), ": serviceexports." + ours + ". "},
+		"another version":                    {crds(crd("serviceexports", ours, "v1beta1")), ""},
+		"ClusterProfiles of another version": {crds(crd("clusterprofiles", ours, "-v1alpha1", "v1alpha2")), profiles},
+		"a version that is not served":       {crds(crd("serviceexports", ours, "-v1alpha1", "v1beta1")), ""},
+		"another group":                      {crds(crd("clusterprofiles", "example.com", "v1alpha1")), ""},
+		"a group that ends alike":            {crds(crd("clusterprofiles", "my."+ours, "v1alpha1")), ""},
+		"all that clash, sorted, and no other": {crds(crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")),
+			": a." + ours + ", b." + ours + ". "},
+		"what follows and what to do about that": {crds(crd("a", ours, "v1alpha1")),
+			"or run with --inventory=External and without the APIService v1alpha1." + ours},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clashing, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))

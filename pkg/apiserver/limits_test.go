@@ -116,7 +116,8 @@ func TestNamespaces_Admit(t *testing.T) {
 	now.Step(recountPeriod + time.Second)
 	add("b", "")
 	add("c", "")
-	require.ErrorContains(t, admit(ctx, "d", 10), `namespace "team" has 3 placements, of at most 3`, "what others have created is counted after a while")
+	require.ErrorContains(t, admit(ctx, "d", 10), `namespace "team" has 3 placements, of at most 3`,
+		"what others have created is counted after a while")
 	there.Items = there.Items[:1]
 	now.Step(recountPause + time.Millisecond)
 	require.NoError(t, admit(ctx, "d", 10), "what is deleted makes room")

@@ -17,10 +17,11 @@ func TestOptions_Validate(t *testing.T) {
 		args []string
 		want string // empty: valid
 	}{
-		"an embedded etcd":       {[]string{embedded}, ""},
-		"an etcd cluster":        {[]string{"--etcd-servers=https://127.0.0.1:2379"}, ""},
-		"an etcd beside us":      {[]string{"--etcd-servers=http://127.0.0.1:2379,http://localhost:2379,http://[::1]:2379"}, ""},
-		"an etcd without TLS":    {[]string{"--etcd-servers=https://etcd:2379,http://etcd.example.com:2379"}, "http://etcd.example.com:2379 is not on this machine: it must be https"},
+		"an embedded etcd":  {[]string{embedded}, ""},
+		"an etcd cluster":   {[]string{"--etcd-servers=https://127.0.0.1:2379"}, ""},
+		"an etcd beside us": {[]string{"--etcd-servers=http://127.0.0.1:2379,http://localhost:2379,http://[::1]:2379"}, ""},
+		"an etcd without TLS": {[]string{"--etcd-servers=https://etcd:2379,http://etcd.example.com:2379"},
+			"http://etcd.example.com:2379 is not on this machine: it must be https"},
 		"no storage":             {nil, "one of --etcd-servers and --embedded-etcd-dir"},
 		"two storages":           {[]string{embedded, "--etcd-servers=https://127.0.0.1:2379"}, "exclude each other"},
 		"a timeout too long":     {[]string{embedded, "--member-request-timeout=34s"}, "--member-request-timeout must be"},

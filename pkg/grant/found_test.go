@@ -103,7 +103,8 @@ func TestFound_Drift(t *testing.T) {
 			"ClusterRoleBinding", "clusterpass:grant-work:view was changed",
 		},
 		"a binding refers to another role": {
-			changing("rolebindings", "ml", pods, func(b *rbacv1.RoleBinding) { b.RoleRef.Kind = "ClusterRole" }), "RoleBinding", pods + " was changed",
+			changing("rolebindings", "ml", pods, func(b *rbacv1.RoleBinding) { b.RoleRef.Kind = "ClusterRole" }),
+			"RoleBinding", pods + " was changed",
 		},
 		"a role aggregates others": {
 			changing("clusterroles", "", pods, func(r *rbacv1.ClusterRole) { r.AggregationRule = &rbacv1.AggregationRule{} }),

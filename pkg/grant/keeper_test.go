@@ -34,8 +34,9 @@ func TestKeeper_Confirm(t *testing.T) {
 		current bool
 		left    []string
 	}{
-		"a grant that is as it was stays":     {change: func(*stored) {}, current: true, left: allKinds},
-		"one with another status, too":        {change: func(g *stored) { g.Status.ExpirationCeiling = &metav1.Time{} }, current: true, left: allKinds},
+		"a grant that is as it was stays": {change: func(*stored) {}, current: true, left: allKinds},
+		"one with another status, too": {change: func(g *stored) { g.Status.ExpirationCeiling = &metav1.Time{} }, current: true,
+			left: allKinds},
 		"one that is gone is not resurrected": {left: nil},
 		"nor one that was made again":         {change: func(g *stored) { g.UID = "another" }, left: nil},
 		"of one that is being deleted the ServiceAccount stays": {

@@ -40,12 +40,14 @@ func TestKeeper_Leftovers(t *testing.T) {
 		// removed is what is removed before the account is made.
 		removed, words string
 	}{
-		"of another grant of this hub":            {binding: clusterRoleBinding(labels("hub"), account), removed: "delete clusterrolebindings /left"},
+		"of another grant of this hub": {binding: clusterRoleBinding(labels("hub"), account),
+			removed: "delete clusterrolebindings /left"},
 		"in a namespace, by the name of its user": {binding: roleBinding(labels("hub"), user), removed: "delete rolebindings ml/left"},
 		"of another hub":                          {binding: clusterRoleBinding(labels("hub-2"), account), words: refused},
 		"of somebody else, in a namespace":        {binding: roleBinding(nil, account), words: refused},
 		"of somebody else, by the name of a user": {binding: clusterRoleBinding(nil, user), words: refused},
-		"of another account":                      {binding: clusterRoleBinding(nil, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "ml", Name: "work"})},
+		"of another account": {binding: clusterRoleBinding(nil,
+			rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "ml", Name: "work"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			member := fakemember.New(t, clock.RealClock{}, test.binding)

@@ -37,10 +37,12 @@ func TestMinter_Authorize(t *testing.T) {
 		reviews int
 		words   []string
 	}{
-		"who holds all is reviewed for all":          {change: many, reviews: 42},
-		"who may not ask is reviewed for that alone": {change: many, lacks: "create", reviews: 1, words: []string{"lacks: create on clusterprofiles/token", "(not reviewed: audience:audience-00 on", "in:default on"}},
+		"who holds all is reviewed for all": {change: many, reviews: 42},
+		"who may not ask is reviewed for that alone": {change: many, lacks: "create", reviews: 1,
+			words: []string{"lacks: create on clusterprofiles/token", "(not reviewed: audience:audience-00 on", "in:default on"}},
 		"no more are begun after one that is missing": {
-			change: many, lacks: "audience:audience-03", reviews: 9, words: []string{"lacks: audience:audience-03 on", "(not reviewed: audience:audience-08 on"},
+			change: many, lacks: "audience:audience-03", reviews: 9,
+			words: []string{"lacks: audience:audience-03 on", "(not reviewed: audience:audience-08 on"},
 		},
 		"of few all that are missing are told": {
 			change: func(r *v1alpha1.AuthTokenRequestSpec) { r.ClusterRoles = []v1alpha1.ClusterRole{{Name: "view"}} },

@@ -92,10 +92,13 @@ func TestTask_StoreGrant(t *testing.T) {
 		cached, live *storedGrant
 		words        string
 	}{
-		"a grant that is being deleted by now":       {stored(asIs), stored(deleting), "being revoked"},
-		"one with other roles by now":                {stored(asIs), stored(func(g *storedGrant) { g.Spec.ClusterRoles = nil }), "clusterRoles: granted [], asked for [cluster-admin]"},
-		"one whose name only happens to be the same": {nil, stored(func(g *storedGrant) { g.Spec.ServiceAccount.Name = "other" }), "its name belongs to a grant for another"},
-		"one for a cluster that has been replaced":   {nil, stored(func(g *storedGrant) { g.Spec.ClusterProfile.UID = "old" }), "its name belongs to a grant for another"},
+		"a grant that is being deleted by now": {stored(asIs), stored(deleting), "being revoked"},
+		"one with other roles by now": {stored(asIs), stored(func(g *storedGrant) { g.Spec.ClusterRoles = nil }),
+			"clusterRoles: granted [], asked for [cluster-admin]"},
+		"one whose name only happens to be the same": {nil, stored(func(g *storedGrant) { g.Spec.ServiceAccount.Name = "other" }),
+			"its name belongs to a grant for another"},
+		"one for a cluster that has been replaced": {nil, stored(func(g *storedGrant) { g.Spec.ClusterProfile.UID = "old" }),
+			"its name belongs to a grant for another"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +169,8 @@ func TestDifference(t *testing.T) {
 	want := stored(func(g *storedGrant) {
 		g.Spec.ClusterRoles = []v1alpha1.ClusterRole{{Name: "pods", Rules: rules}}
 	})
-	const words = "clusterRoles: granted [cluster-admin], asked for [pods (1 rules)]; roles: granted [ml/jobs], asked for []; audiences: granted [vault], asked for []"
+	const words = "clusterRoles: granted [cluster-admin], asked for [pods (1 rules)]; roles: granted [ml/jobs], asked for []; " +
+		"audiences: granted [vault], asked for []"
 	assert.Equal(t, words, difference(granted, want))
 	assert.Empty(t, difference(granted, granted))
 }

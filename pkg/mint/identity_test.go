@@ -62,7 +62,8 @@ func newCluster(t *testing.T, uid types.UID) *cluster {
 		}
 		c.tokens.Add(1)
 		encode, now := base64.RawURLEncoding.EncodeToString, time.Now()
-		claims := fmt.Sprintf(`{"iat":%d,"exp":%d,"kubernetes.io":{"namespace":%q,"serviceaccount":{"name":%q,"uid":%q},"secret":{"name":%q,"uid":%q}}}`,
+		claims := fmt.Sprintf(
+			`{"iat":%d,"exp":%d,"kubernetes.io":{"namespace":%q,"serviceaccount":{"name":%q,"uid":%q},"secret":{"name":%q,"uid":%q}}}`,
 			now.Unix(), now.Add(time.Hour).Unix(), namespace, name, account.(*corev1.ServiceAccount).UID,
 			grant.SecretName(grantUID), secret.(*corev1.Secret).UID)
 		_ = json.NewEncoder(w).Encode(authenticationv1.TokenRequest{
@@ -195,8 +196,9 @@ func TestMinter_MintAnnotatedProfile(t *testing.T) {
 		says, is types.UID
 		words    string
 	}{
-		"the cluster that it leads to":           {says: "a", is: "a"},
-		"another cluster":                        {says: "a", is: "b", words: "clusterpass.dev/member-uid says: the UID of the namespace kube-system there is b, and not a"},
+		"the cluster that it leads to": {says: "a", is: "a"},
+		"another cluster": {says: "a", is: "b",
+			words: "clusterpass.dev/member-uid says: the UID of the namespace kube-system there is b, and not a"},
 		"a cluster, and leads to who won't tell": {says: "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,8 +226,10 @@ func TestMinter_MintGrantWithoutCluster(t *testing.T) {
 		before func(t *testing.T, f *identityFixture, c *cluster)
 		want   types.UID
 	}{
-		"it is noted where the grant is found":             {before: func(*testing.T, *identityFixture, *cluster) {}, want: "a"},
-		"it is noted where the grant never came about":     {before: func(_ *testing.T, f *identityFixture, _ *cluster) { f.grants.grant.Status.ObservedGeneration = 0 }, want: "a"},
+		"it is noted where the grant is found": {before: func(*testing.T, *identityFixture, *cluster) {}, want: "a"},
+		"it is noted where the grant never came about": {before: func(_ *testing.T, f *identityFixture, _ *cluster) {
+			f.grants.grant.Status.ObservedGeneration = 0
+		}, want: "a"},
 		"it is not noted where the grant may be elsewhere": {before: lose},
 		"it is noted where the profile says the same": {before: func(t *testing.T, f *identityFixture, c *cluster) {
 			t.Helper()

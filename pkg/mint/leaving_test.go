@@ -139,11 +139,13 @@ func TestMinter_MintLeavingMember(t *testing.T) {
 		"one of which nothing is known gets no grant": {
 			change: asSecret, readError: errors.New("the hub is away"), words: "can't be read: the hub is away", reads: 1,
 		},
-		"one of which an equal request has a token keeps its grant": {change: marked, adopted: true, words: "the cluster is leaving", kept: true, reads: 1},
-		"a requester who does not wait takes nothing back":          {readError: errors.New("unused"), cancelled: true, words: "cannot tell whether", kept: true, reads: 1},
-		"one that stays is asked":                                   {change: asSecret, kept: true, reads: 1},
-		"a grant of another request without any token":              {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
-		"a grant that has had tokens was seen by unjoin":            {change: marked, there: hadTokens, kept: true},
+		"one of which an equal request has a token keeps its grant": {change: marked, adopted: true, words: "the cluster is leaving",
+			kept: true, reads: 1},
+		"a requester who does not wait takes nothing back": {readError: errors.New("unused"), cancelled: true,
+			words: "cannot tell whether", kept: true, reads: 1},
+		"one that stays is asked":                        {change: asSecret, kept: true, reads: 1},
+		"a grant of another request without any token":   {change: marked, there: asIs, words: "the cluster is leaving", kept: true, reads: 1},
+		"a grant that has had tokens was seen by unjoin": {change: marked, there: hadTokens, kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster, grants, reads := newEmptyMember(t), &keptGrants{}, 0

@@ -83,7 +83,8 @@ func going(profile *inventoryv1alpha1.ClusterProfile) *inventoryv1alpha1.Cluster
 
 // secretAccess is an access provider that leads to memberSecret.
 var secretAccess = inventoryv1alpha1.AccessProvider{Name: configv1alpha1.DefaultProviderName, Cluster: clientcmdv1.Cluster{
-	Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec", Extension: runtime.RawExtension{Raw: []byte(`{"name":"m"}`)}}},
+	Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec",
+		Extension: runtime.RawExtension{Raw: []byte(`{"name":"m"}`)}}},
 }}
 
 // memberSecret returns the Secret of a member, for a ClusterProfile as NAMESPACE/NAME.
@@ -117,20 +118,24 @@ func TestMinter_MintRefusal(t *testing.T) {
 		// reads of the profile and of the Secret.
 		profileReads, reads int
 	}{
-		"what the caches have costs no read":         {hub: laggingHub{cached: one, cachedSecret: good}},
-		"a profile that was made a moment ago":       {hub: laggingHub{stored: one, thisSecret: good}, profileReads: 1, reads: 1},
-		"a status that was written a moment ago":     {hub: laggingHub{cached: bare, stored: one, thisSecret: good}, profileReads: 1, reads: 1},
-		"a profile that has replaced another":        {hub: laggingHub{cached: one, stored: two, thisSecret: good}, uid: "2", profileReads: 1, reads: 1},
-		"one that has replaced another that is gone": {hub: laggingHub{cached: leaving, stored: two, thisSecret: good}, profileReads: 1, reads: 1},
-		"a Secret that was made a moment ago":        {hub: laggingHub{cached: one, stored: one, thisSecret: good}, profileReads: 1, reads: 1},
-		"a Secret that was annotated a moment ago":   {hub: laggingHub{cached: one, stored: one, cachedSecret: bad, thisSecret: good}, profileReads: 1, reads: 1},
+		"what the caches have costs no read":     {hub: laggingHub{cached: one, cachedSecret: good}},
+		"a profile that was made a moment ago":   {hub: laggingHub{stored: one, thisSecret: good}, profileReads: 1, reads: 1},
+		"a status that was written a moment ago": {hub: laggingHub{cached: bare, stored: one, thisSecret: good}, profileReads: 1, reads: 1},
+		"a profile that has replaced another": {hub: laggingHub{cached: one, stored: two, thisSecret: good}, uid: "2",
+			profileReads: 1, reads: 1},
+		"one that has replaced another that is gone": {hub: laggingHub{cached: leaving, stored: two, thisSecret: good},
+			profileReads: 1, reads: 1},
+		"a Secret that was made a moment ago": {hub: laggingHub{cached: one, stored: one, thisSecret: good}, profileReads: 1, reads: 1},
+		"a Secret that was annotated a moment ago": {hub: laggingHub{cached: one, stored: one, cachedSecret: bad, thisSecret: good},
+			profileReads: 1, reads: 1},
 
-		"no profile":                  {words: "not found", profileReads: 1},
-		"another profile":             {hub: laggingHub{cached: one, stored: one}, uid: "2", words: "has been replaced", profileReads: 1},
-		"a profile that is going":     {hub: laggingHub{cached: leaving, stored: leaving}, words: "is being deleted", profileReads: 1},
-		"no access provider":          {hub: laggingHub{cached: bare, stored: bare}, words: "status.accessProviders has none", profileReads: 1},
-		"no Secret":                   {hub: laggingHub{cached: one, stored: one}, words: "there is no Secret", profileReads: 1, reads: 1},
-		"a Secret of another cluster": {hub: laggingHub{cached: one, stored: one, cachedSecret: bad, thisSecret: bad}, words: "is not for this cluster", profileReads: 1, reads: 1},
+		"no profile":              {words: "not found", profileReads: 1},
+		"another profile":         {hub: laggingHub{cached: one, stored: one}, uid: "2", words: "has been replaced", profileReads: 1},
+		"a profile that is going": {hub: laggingHub{cached: leaving, stored: leaving}, words: "is being deleted", profileReads: 1},
+		"no access provider":      {hub: laggingHub{cached: bare, stored: bare}, words: "status.accessProviders has none", profileReads: 1},
+		"no Secret":               {hub: laggingHub{cached: one, stored: one}, words: "there is no Secret", profileReads: 1, reads: 1},
+		"a Secret of another cluster": {hub: laggingHub{cached: one, stored: one, cachedSecret: bad, thisSecret: bad},
+			words: "is not for this cluster", profileReads: 1, reads: 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -44,10 +44,11 @@ func TestMinter_MintFailed(t *testing.T) {
 		"a new grant that is refused is taken back": {meanwhile: refuses, gone: true},
 		"one that was there is kept":                {there: true, meanwhile: refuses, reason: clusterpassv1alpha1.GrantReasonRefused},
 		"a new grant that may yet be made is kept":  {meanwhile: fails, reason: clusterpassv1alpha1.GrantReasonMemberFailed},
-		"a requester who does not wait says nothing of the member": {there: true, meanwhile: func(_ *identityFixture, cancel context.CancelFunc) error {
-			cancel()
-			return apierrors.NewInternalError(errors.New("nobody waits for this"))
-		}, reason: clusterpassv1alpha1.GrantReasonEnsured},
+		"a requester who does not wait says nothing of the member": {there: true, reason: clusterpassv1alpha1.GrantReasonEnsured,
+			meanwhile: func(_ *identityFixture, cancel context.CancelFunc) error {
+				cancel()
+				return apierrors.NewInternalError(errors.New("nobody waits for this"))
+			}},
 		"what is made for a grant that changes is removed": {meanwhile: func(f *identityFixture, _ context.CancelFunc) error {
 			f.grants.grant.Generation++
 			f.grants.grant.Spec.ClusterRoles = nil

@@ -31,7 +31,8 @@ func TestTask_CheckToken(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: "grant"}}
 	g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: "default", Name: "work"}
-	const right = `{"iat":IAT,"exp":EXP,"jti":"an-id","kubernetes.io":{"namespace":"default","serviceaccount":{"name":"work","uid":"account"},"secret":{"name":"SECRET","uid":"secret"}}}`
+	const right = `{"iat":IAT,"exp":EXP,"jti":"an-id","kubernetes.io":{"namespace":"default",` +
+		`"serviceaccount":{"name":"work","uid":"account"},"secret":{"name":"SECRET","uid":"secret"}}}`
 	end, late := now.Add(time.Hour), now.Add(time.Hour+4*time.Minute)
 	year9999 := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
@@ -74,7 +75,8 @@ func TestTask_CheckToken(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			assert.Equal(t, []any{token, "JTI=an-id", now, test.expires}, []any{issued.token, issued.credentialID, issued.issued.UTC(), issued.expires})
+			assert.Equal(t, []any{token, "JTI=an-id", now, test.expires},
+				[]any{issued.token, issued.credentialID, issued.issued.UTC(), issued.expires})
 		})
 	}
 }

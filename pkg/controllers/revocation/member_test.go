@@ -64,11 +64,12 @@ func TestController_RevokeProfileElsewhere(t *testing.T) {
 	}{
 		"the access that is noted leads to the grant's cluster":               {says: "a", uidA: "a", uidB: "b", noted: "a", on: "a"},
 		"the access that is noted leads there, and the other cluster is dead": {says: "a", uidA: "a", uidB: "b", noted: "a", down: true, on: "a"},
-		"no access is noted":                                                      {says: "a", uidA: "a", uidB: "b", reason: v1alpha1.GrantReasonOtherMember},
-		"the access that is noted leads elsewhere, too":                           {says: "a", uidA: "a", uidB: "b", noted: "b", reason: v1alpha1.GrantReasonOtherMember},
+		"no access is noted": {says: "a", uidA: "a", uidB: "b", reason: v1alpha1.GrantReasonOtherMember},
+		"the access that is noted leads elsewhere, too": {says: "a", uidA: "a", uidB: "b", noted: "b",
+			reason: v1alpha1.GrantReasonOtherMember},
 		"the access that is noted is the profile's, and the cluster does not say": {says: "a", uidA: "a", noted: "b", on: "b"},
-		"the grant does not say":                                                  {uidA: "a", uidB: "b", noted: "a", on: "b"},
-		"the profile leads to the grant's cluster":                                {says: "b", uidA: "a", uidB: "b", noted: "a", on: "b"},
+		"the grant does not say":                   {uidA: "a", uidB: "b", noted: "a", on: "b"},
+		"the profile leads to the grant's cluster": {says: "b", uidA: "a", uidB: "b", noted: "a", on: "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := testingclock.NewFakeClock(now)

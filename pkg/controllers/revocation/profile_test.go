@@ -33,9 +33,10 @@ import (
 
 // apiIsAway are the answers of a hub that does not serve a group-version, or not the resource.
 var apiIsAway = map[string]http.HandlerFunc{
-	"the hub knows no such API":    http.NotFound,
-	"the API has no such resource": status(apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)),
-	"the API has no server":        status(apierrors.NewServiceUnavailable("no endpoints")),
+	"the hub knows no such API": http.NotFound,
+	"the API has no such resource": status(
+		apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)),
+	"the API has no server": status(apierrors.NewServiceUnavailable("no endpoints")),
 }
 
 func status(err *apierrors.StatusError) http.HandlerFunc {

@@ -231,8 +231,9 @@ func TestIsOnlyNoted(t *testing.T) {
 		"it is abandoned": {func(g *v1alpha1.AuthTokenGrant) {
 			g.Annotations = map[string]string{v1alpha1.AnnotationAbandonMember: "true"}
 		}, true},
-		"a token is issued":               {func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(retention)) }, true},
-		"it is made to own more":          {func(g *v1alpha1.AuthTokenGrant) { g.Status.MemberObjects = []v1alpha1.MemberObject{{Kind: "Role"}} }, true},
+		"a token is issued": {func(g *v1alpha1.AuthTokenGrant) { g.Status.ExpirationCeiling = at(now.Add(retention)) }, true},
+		"it is made to own more": {func(g *v1alpha1.AuthTokenGrant) { g.Status.MemberObjects = []v1alpha1.MemberObject{{Kind: "Role"}} },
+			true},
 		"it has taken another one's name": {func(g *v1alpha1.AuthTokenGrant) { g.UID = "another" }, true},
 	}
 	for name, test := range tests {

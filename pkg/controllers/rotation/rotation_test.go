@@ -37,7 +37,8 @@ var issued = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
 // unbound are the claims of a token that is bound to nothing.
 const unbound = `"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"}}`
 
-const bound = `"kubernetes.io":{"namespace":"clusterpass-system","serviceaccount":{"name":"clusterpass","uid":"a"},"secret":{"name":"clusterpass-credential","uid":"s"}}`
+const bound = `"kubernetes.io":{"namespace":"clusterpass-system","serviceaccount":{"name":"clusterpass","uid":"a"},` +
+	`"secret":{"name":"clusterpass-credential","uid":"s"}}`
 
 // signed returns a token with claims.
 func signed(t *testing.T, claims string) string {
@@ -62,10 +63,11 @@ func TestNewCredential(t *testing.T) {
 		token   string
 		renewed bool
 	}{
-		"one that is bound to the Secret for it":            {signed(t, lasting(bound, issued, time.Hour)), true},
-		"not one that never ends":                           {signed(t, "{"+bound+"}"), false},
-		"not one that is bound to nothing":                  {signed(t, lasting(unbound, issued, time.Hour)), false},
-		"not one that is bound to another Secret":           {signed(t, lasting(`"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"},"secret":{"name":"c","uid":"d"}}`, issued, time.Hour)), false},
+		"one that is bound to the Secret for it": {signed(t, lasting(bound, issued, time.Hour)), true},
+		"not one that never ends":                {signed(t, "{"+bound+"}"), false},
+		"not one that is bound to nothing":       {signed(t, lasting(unbound, issued, time.Hour)), false},
+		"not one that is bound to another Secret": {signed(t,
+			lasting(`"kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b"},"secret":{"name":"c","uid":"d"}}`, issued, time.Hour)), false},
 		"not one of an issuer that is no Kubernetes":        {signed(t, lasting(`"sub":"somebody"`, issued, time.Hour)), false},
 		"not one with other claims than those of a token's": {signed(t, `{"kubernetes.io":"no","exp":1}`), false},
 		"not what is no JWT":                                {"abcdef.0123456789abcdef", false},
@@ -190,10 +192,12 @@ func TestController_Check(t *testing.T) {
 		"one that ends soon, and has just begun, as well": {token(0, time.Minute, bound), ""},
 		"not one that is no bound token":                  {nil, "could not be used or renewed again"},
 		"not one that would be renewed at once, for ever": {token(50*time.Minute, time.Hour, bound), "compare the clocks"},
-		"not one for another account":                     {token(0, time.Hour, strings.Replace(bound, `"name":"clusterpass",`, `"name":"other",`, 1)), "for another ServiceAccount"},
-		"not one that is bound to another Secret":         {token(0, time.Hour, strings.Replace(bound, `"uid":"s"`, `"uid":"other"`, 1)), "bound to another Secret"},
-		"not one without end":                             {token(0, time.Hour, long), "could not be used or renewed again"},
-		"not one that the clients would refuse":           {spaced, "could not be used or renewed again"},
+		"not one for another account": {token(0, time.Hour,
+			strings.Replace(bound, `"name":"clusterpass",`, `"name":"other",`, 1)), "for another ServiceAccount"},
+		"not one that is bound to another Secret": {token(0, time.Hour, strings.Replace(bound, `"uid":"s"`, `"uid":"other"`, 1)),
+			"bound to another Secret"},
+		"not one without end":                   {token(0, time.Hour, long), "could not be used or renewed again"},
+		"not one that the clients would refuse": {spaced, "could not be used or renewed again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &Controller{Options: Options{Clock: testingclock.NewFakeClock(issued)}}
@@ -213,8 +217,10 @@ func TestController_Failed(t *testing.T) {
 		err    error
 		prefix string
 	}{
-		"that the member refuses it, under a reason of its own": {&endedError{issued, "Run: mend"}, "Warning CredentialRefused The hub's credential for the member is not renewed: the member does not accept it"},
-		"anything else, as far as an event can hold it":         {errors.New(strings.Repeat("ä", 2000)), "Warning CredentialNotRenewed The hub's credential"},
+		"that the member refuses it, under a reason of its own": {&endedError{issued, "Run: mend"},
+			"Warning CredentialRefused The hub's credential for the member is not renewed: the member does not accept it"},
+		"anything else, as far as an event can hold it": {errors.New(strings.Repeat("ä", 2000)),
+			"Warning CredentialNotRenewed The hub's credential"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(1)

@@ -104,9 +104,11 @@ func TestController_SyncNothingToRenew(t *testing.T) {
 			t.Helper()
 			require.NoError(t, f.hub.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "clusterpass-system", "kubeconfig"))
 		},
-		"a Secret that is for another cluster": changed(func(s *corev1.Secret) { s.Annotations[member.ClusterProfileAnnotation] = "default/another" }),
-		"a Secret without the label":           changed(func(s *corev1.Secret) { s.Labels = nil }),
-		"a Secret that is no kubeconfig":       changed(func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("{") }),
+		"a Secret that is for another cluster": changed(func(s *corev1.Secret) {
+			s.Annotations[member.ClusterProfileAnnotation] = "default/another"
+		}),
+		"a Secret without the label":     changed(func(s *corev1.Secret) { s.Labels = nil }),
+		"a Secret that is no kubeconfig": changed(func(s *corev1.Secret) { s.Data["kubeconfig"] = []byte("{") }),
 		"a token that is not bound to the Secret for it": func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.put(t, f.sign(t, lasting(unbound, issued, time.Second)))
@@ -151,7 +153,8 @@ func TestController_RenewFailure(t *testing.T) {
 		event string
 		words string
 	}{
-		"the member does not take the old one": {answers(tokenPath, 401), refused, "the member does not accept it; it says that it ends at 2026-05-08T16:00:00Z. Put a new kubeconfig"},
+		"the member does not take the old one": {answers(tokenPath, 401), refused,
+			"the member does not accept it; it says that it ends at 2026-05-08T16:00:00Z. Put a new kubeconfig"},
 		"of a member that was joined, with the command that mends it": {func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.profile.Annotations = map[string]string{member.MemberUIDAnnotation: "m"}
@@ -162,7 +165,8 @@ func TestController_RenewFailure(t *testing.T) {
 		"the Secret that it is bound to is another": {answers(tokenPath, 409), notRenewed, "could not renew the credential of clusterpass"},
 		"the lifetime is refused":                   {answers(tokenPath, 422), notRenewed, "could not renew the credential of clusterpass"},
 		"the member is broken":                      {answers(tokenPath, 500), notRenewed, "could not renew the credential of clusterpass"},
-		"the member is not there":                   {func(_ *testing.T, f *fixture) { f.member.SetDown(true) }, notRenewed, "it can't be reached"},
+		"the member is not there": {func(_ *testing.T, f *fixture) { f.member.SetDown(true) }, notRenewed,
+			"it can't be reached"},
 		"the member answers without a token": {func(_ *testing.T, f *fixture) {
 			f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, "") })
 		}, notRenewed, "could not be used or renewed again"},
@@ -171,12 +175,17 @@ func TestController_RenewFailure(t *testing.T) {
 			other := f.sign(t, lasting(strings.Replace(bound, `"name":"clusterpass",`, `"name":"admin",`, 1), issued, 3*lifetime))
 			f.member.Answer(tokenPath, func(w http.ResponseWriter, _ *http.Request) { f.answerToken(w, other) })
 		}, notRenewed, "it is for another ServiceAccount"},
-		"the member does not take the new one":        {answers(reviewPath, 401), notRenewed, "the member does not accept the new credential that it has issued"},
-		"the member forbids to try the new one":       {answers(reviewPath, 403), notRenewed, "could not authenticate the new credential"},
-		"the member takes the new one for another":    {func(_ *testing.T, f *fixture) { f.member.Answer(reviewPath, f.review("admin")) }, notRenewed, notAs},
+		"the member does not take the new one": {answers(reviewPath, 401), notRenewed,
+			"the member does not accept the new credential that it has issued"},
+		"the member forbids to try the new one": {answers(reviewPath, 403), notRenewed, "could not authenticate the new credential"},
+		"the member takes the new one for another": {func(_ *testing.T, f *fixture) { f.member.Answer(reviewPath, f.review("admin")) },
+			notRenewed, notAs},
 		"the member quotes the new one as who has it": {quoting, notRenewed, notAs},
-		"the hub does not let it be stored":           {hubFails(apierrors.NewForbidden(corev1.Resource("secrets"), "kubeconfig", errors.New("no"))), notRenewed, "the new one is not stored: secrets \"kubeconfig\" is forbidden"},
-		"the hub is not there":                        {hubFails(apierrors.NewServiceUnavailable("later")), notRenewed, "the new one is not stored: later"},
+		"the hub does not let it be stored": {
+			hubFails(apierrors.NewForbidden(corev1.Resource("secrets"), "kubeconfig", errors.New("no"))), notRenewed,
+			"the new one is not stored: secrets \"kubeconfig\" is forbidden",
+		},
+		"the hub is not there": {hubFails(apierrors.NewServiceUnavailable("later")), notRenewed, "the new one is not stored: later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

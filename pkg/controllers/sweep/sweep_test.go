@@ -370,9 +370,10 @@ func TestController_SweepNotesTheCluster(t *testing.T) {
 		change func(t *testing.T, f *fixture, g *v1alpha1.AuthTokenGrant)
 		want   types.UID
 	}{
-		"on a grant that is found":      {change: func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {}, want: "a"},
-		"on none that is missing":       {change: losing("ServiceAccount")},
-		"on none that is another's":     {change: changing("ServiceAccount", func(a *corev1.ServiceAccount) { a.Labels[grant.LabelGrantUID] = "other" })},
+		"on a grant that is found": {change: func(*testing.T, *fixture, *v1alpha1.AuthTokenGrant) {}, want: "a"},
+		"on none that is missing":  {change: losing("ServiceAccount")},
+		"on none that is another's": {change: changing("ServiceAccount",
+			func(a *corev1.ServiceAccount) { a.Labels[grant.LabelGrantUID] = "other" })},
 		"on none that says it":          {change: updating(func(g *v1alpha1.AuthTokenGrant) { g.Status.MemberUID = "b" }), want: "b"},
 		"on none that is being deleted": {change: updating(beingDeleted)},
 	} {

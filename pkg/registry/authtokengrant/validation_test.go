@@ -145,8 +145,9 @@ func TestValidateStatus(t *testing.T) {
 		"status.observedGeneration: Invalid value: -1: must not be negative",
 		"status.lastRequester.username: Required value",
 		"status.accessProvider.name: Required value",
-		`status.memberUID: Invalid value: "a\nb": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an ` +
-			`alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
+		`status.memberUID: Invalid value: "a\nb": a valid label must be an empty string or consist of alphanumeric characters, ` +
+			`'-', '_' or '.', and must start and end with an alphanumeric character ` +
+			`(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
 	}, registrytest.Messages(validateStatus(&v1alpha1.AuthTokenGrantStatus{
 		ObservedGeneration: -1, LastRequester: &v1alpha1.Requester{}, AccessProvider: &inventoryv1alpha1.AccessProvider{},
 		MemberUID: "a\nb", Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}},
@@ -187,7 +188,9 @@ func TestValidateUpdate_Finalizer(t *testing.T) {
 		old     *tokenGrant
 		refused bool
 	}{
-		"a grant that is not being deleted":     {deleted(func(g *tokenGrant) { g.DeletionTimestamp, g.Status.RightsEndedTime = nil, &now }), true},
+		"a grant that is not being deleted": {deleted(func(g *tokenGrant) {
+			g.DeletionTimestamp, g.Status.RightsEndedTime = nil, &now
+		}), true},
 		"one whose tokens may have rights":      {deleted(func(*tokenGrant) {}), true},
 		"one whose tokens have none any more":   {deleted(func(g *tokenGrant) { g.Status.RightsEndedTime = &now }), false},
 		"one that never had a token":            {deleted(func(g *tokenGrant) { g.Status.ExpirationCeiling = nil }), false},

@@ -133,11 +133,12 @@ func TestREST_CreateErrorName(t *testing.T) {
 		change func(r *tokenRequest)
 		want   string
 	}{
-		"by its own":                              {func(r *tokenRequest) { r.Name = "mine" }, `"mine" is invalid`},
-		"by the one that is made for it":          {func(r *tokenRequest) { r.GenerateName = "mine-" }, `"mine-`},
-		"without one by its ClusterProfile":       {func(*tokenRequest) {}, `"bravelion" is invalid`},
-		"with neither":                            {func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, `"<unnamed>" is invalid`},
-		"not by what can't be a ClusterProfile's": {func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = strings.Repeat("a", 10_000) }, `"<unnamed>" is invalid`},
+		"by its own":                        {func(r *tokenRequest) { r.Name = "mine" }, `"mine" is invalid`},
+		"by the one that is made for it":    {func(r *tokenRequest) { r.GenerateName = "mine-" }, `"mine-`},
+		"without one by its ClusterProfile": {func(*tokenRequest) {}, `"bravelion" is invalid`},
+		"with neither":                      {func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = "" }, `"<unnamed>" is invalid`},
+		"not by what can't be a ClusterProfile's": {func(r *tokenRequest) { r.Spec.TargetClusterProfile.Name = strings.Repeat("a", 10_000) },
+			`"<unnamed>" is invalid`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top, _ := NewREST(&recorder{})

@@ -57,7 +57,8 @@ func newSet() *v1alpha1.ClusterCredentialSet {
 
 func as(t *testing.T, name string) context.Context {
 	t.Helper()
-	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name, UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
+	return genericapirequest.WithUser(t.Context(),
+		&user.DefaultInfo{Name: name, UID: "u", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
 }
 
 // The author is who creates a set.
@@ -160,7 +161,8 @@ func TestStrategy_DefaultWriters(t *testing.T) {
 		set.Spec.Secret.Labels = map[string]string{"a": "b"}
 		testStrategy.PrepareForUpdate(as(t, "sam"), set, old)
 		assert.Equal(t, []string{"controller"}, set.Spec.Clusters.DecisionWriters)
-		assert.Equal(t, []string{"spec.clusters.decisionWriters: from now on only PlacementDecisions written by controller count; until now those of any writer did"}, testStrategy.WarningsOnUpdate(t.Context(), set, old))
+		assert.Equal(t, []string{"spec.clusters.decisionWriters: from now on only PlacementDecisions written by controller count; " +
+			"until now those of any writer did"}, testStrategy.WarningsOnUpdate(t.Context(), set, old))
 	})
 	t.Run("a set that goes by decisions no more loses its writers with the key", func(t *testing.T) {
 		old, set := of("controller"), of("controller")
@@ -207,12 +209,14 @@ func TestStrategy_Validate(t *testing.T) {
 		"a selector that is none": {func(s *setSpec) {
 			s.Clusters = v1alpha1.ClusterSelection{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"-": ""}}}
 		}, "spec.clusters.labelSelector.matchLabels"},
-		"a namespace of members that is not for anybody": {func(s *setSpec) { s.Template.ServiceAccountNamespace = "kube-system" }, "spec.template.serviceAccountNamespace"},
-		"braces of which nothing is known":               {func(s *setSpec) { s.Template.ServiceAccountName = "{{.cluster.uid}}" }, "spec.template.serviceAccountName"},
-		"a program in braces":                            {func(s *setSpec) { s.Secret.Name = `{{.cluster.name}}{{range .}}{{end}}` }, "spec.secret.name"},
-		"one Secret for all":                             {func(s *setSpec) { s.Secret.Name = "kueue" }, "spec.secret.name"},
-		"a Secret of a name that is none":                {func(s *setSpec) { s.Secret.Name = "A-{{.cluster.name}}" }, "spec.secret.name"},
-		"a format that is not known":                     {func(s *setSpec) { s.Secret.Format = "ini" }, "spec.secret.format"},
+		"a namespace of members that is not for anybody": {func(s *setSpec) { s.Template.ServiceAccountNamespace = "kube-system" },
+			"spec.template.serviceAccountNamespace"},
+		"braces of which nothing is known": {func(s *setSpec) { s.Template.ServiceAccountName = "{{.cluster.uid}}" },
+			"spec.template.serviceAccountName"},
+		"a program in braces":             {func(s *setSpec) { s.Secret.Name = `{{.cluster.name}}{{range .}}{{end}}` }, "spec.secret.name"},
+		"one Secret for all":              {func(s *setSpec) { s.Secret.Name = "kueue" }, "spec.secret.name"},
+		"a Secret of a name that is none": {func(s *setSpec) { s.Secret.Name = "A-{{.cluster.name}}" }, "spec.secret.name"},
+		"a format that is not known":      {func(s *setSpec) { s.Secret.Format = "ini" }, "spec.secret.format"},
 		"a label by which the server knows Secrets": {func(s *setSpec) {
 			s.Secret.Labels = map[string]string{"clusterpass.dev/member-kubeconfig": "true"}
 		}, "spec.secret.labels[clusterpass.dev/member-kubeconfig]"},
@@ -223,7 +227,8 @@ func TestStrategy_Validate(t *testing.T) {
 		"a name that no AdmissionCheck can refer to":    {withMultiKueue(multiKueue{ConfigName: "team.gpu"}), configName},
 		"a name that is too long for an AdmissionCheck": {withMultiKueue(multiKueue{ConfigName: strings.Repeat("a", 64)}), configName},
 		"an order that is not known":                    {withMultiKueue(multiKueue{Order: "Random"}), "spec.consumer.multiKueue.order"},
-		"a source that is not known":                    {withMultiKueue(multiKueue{ClusterSource: "Path"}), "spec.consumer.multiKueue.clusterSource"},
+		"a source that is not known": {withMultiKueue(multiKueue{ClusterSource: "Path"}),
+			"spec.consumer.multiKueue.clusterSource"},
 		"Secrets that Kueue can't read": {func(s *setSpec) {
 			withMultiKueue(multiKueue{})(s)
 			s.Secret.Format = v1alpha1.SecretFormatToken
@@ -232,18 +237,21 @@ func TestStrategy_Validate(t *testing.T) {
 			withMultiKueue(byProfile)(s)
 			s.Template = v1alpha1.CredentialTemplate{ServiceAccountNamespace: "default", Audiences: []string{"kueue"}}
 		}, "spec.template.audiences"},
-		"a name for Argo CD that all clusters have":                {withArgoCD(argoCD{Name: "{{.set.name}}"}), "spec.secret.argoCD.name"},
-		"a name for Argo CD with braces of which nothing is known": {withArgoCD(argoCD{Name: "{{.cluster.name}}{{.cluster.uid}}"}), "spec.secret.argoCD.name"},
-		"a name for Argo CD that is too long":                      {withArgoCD(argoCD{Name: "{{.cluster.name}}" + strings.Repeat("a", 253)}), "spec.secret.argoCD.name"},
-		"a namespace for Argo CD that is none":                     {withArgoCD(argoCD{Namespaces: []string{"a,b"}}), "spec.secret.argoCD.namespaces[0]"},
-		"a namespace for Argo CD twice":                            {withArgoCD(argoCD{Namespaces: []string{"a", "a"}}), "spec.secret.argoCD.namespaces[1]"},
-		"too many namespaces for Argo CD":                          {withArgoCD(argoCD{Namespaces: make([]string, 501)}), "spec.secret.argoCD.namespaces"},
-		"resources that Argo CD would manage anyway":               {withArgoCD(argoCD{ClusterResources: ptr.To(true)}), "spec.secret.argoCD.clusterResources"},
-		"a project that is none":                                   {withArgoCD(argoCD{Project: "A b"}), "spec.secret.argoCD.project"},
-		"a shard that is none":                                     {withArgoCD(argoCD{Shard: ptr.To(int32(-1))}), "spec.secret.argoCD.shard"},
-		"words for Argo CD in another format":                      {func(s *setSpec) { s.Secret.ArgoCD = &argoCD{Project: "infra"} }, "spec.secret.argoCD"},
-		"a lifetime that is too short":                             {func(s *setSpec) { s.Rotation.ExpirationSeconds = ptr.To(int64(599)) }, "spec.rotation.expirationSeconds"},
-		"a renewal that comes too late":                            {func(s *setSpec) { s.Rotation.RefreshAtPercent = ptr.To(int32(95)) }, "spec.rotation.refreshAtPercent"},
+		"a name for Argo CD that all clusters have": {withArgoCD(argoCD{Name: "{{.set.name}}"}), "spec.secret.argoCD.name"},
+		"a name for Argo CD with braces of which nothing is known": {withArgoCD(argoCD{Name: "{{.cluster.name}}{{.cluster.uid}}"}),
+			"spec.secret.argoCD.name"},
+		"a name for Argo CD that is too long": {withArgoCD(argoCD{Name: "{{.cluster.name}}" + strings.Repeat("a", 253)}),
+			"spec.secret.argoCD.name"},
+		"a namespace for Argo CD that is none":       {withArgoCD(argoCD{Namespaces: []string{"a,b"}}), "spec.secret.argoCD.namespaces[0]"},
+		"a namespace for Argo CD twice":              {withArgoCD(argoCD{Namespaces: []string{"a", "a"}}), "spec.secret.argoCD.namespaces[1]"},
+		"too many namespaces for Argo CD":            {withArgoCD(argoCD{Namespaces: make([]string, 501)}), "spec.secret.argoCD.namespaces"},
+		"resources that Argo CD would manage anyway": {withArgoCD(argoCD{ClusterResources: ptr.To(true)}), "spec.secret.argoCD.clusterResources"},
+		"a project that is none":                     {withArgoCD(argoCD{Project: "A b"}), "spec.secret.argoCD.project"},
+		"a shard that is none":                       {withArgoCD(argoCD{Shard: ptr.To(int32(-1))}), "spec.secret.argoCD.shard"},
+		"words for Argo CD in another format":        {func(s *setSpec) { s.Secret.ArgoCD = &argoCD{Project: "infra"} }, "spec.secret.argoCD"},
+		"a lifetime that is too short": {func(s *setSpec) { s.Rotation.ExpirationSeconds = ptr.To(int64(599)) },
+			"spec.rotation.expirationSeconds"},
+		"a renewal that comes too late": {func(s *setSpec) { s.Rotation.RefreshAtPercent = ptr.To(int32(95)) }, "spec.rotation.refreshAtPercent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := newSet()
@@ -257,7 +265,8 @@ func TestStrategy_Validate(t *testing.T) {
 	says := newSet()
 	says.Spec.Secret.Name = "{{.cluster.namespace}}-{{.cluster.name}}"
 	withArgoCD(argoCD{
-		Name: "{{.cluster.namespace}}/{{.cluster.displayName}}", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(false), Project: "infra", Shard: ptr.To(int32(0)),
+		Name: "{{.cluster.namespace}}/{{.cluster.displayName}}", Namespaces: []string{"a", "b"}, ClusterResources: ptr.To(false),
+		Project: "infra", Shard: ptr.To(int32(0)),
 	})(&says.Spec)
 	assert.Empty(t, testStrategy.Validate(t.Context(), says))
 

@@ -127,14 +127,16 @@ func TestTokenREST_CreateRefused(t *testing.T) {
 		without string
 		is      func(error) bool
 	}{
-		"the set is being deleted":                   {set: func(set *credentialSet) { set.DeletionTimestamp = &metav1.Time{} }, is: apierrors.IsConflict},
-		"the set has no author":                      {set: func(set *credentialSet) { set.Spec.Author = nil }, is: apierrors.IsForbidden},
-		"the author may not write the Secret":        {without: "kim", is: apierrors.IsForbidden},
-		"the set has changed since":                  {body: func(r *request) { r.Generation = 3 }, is: apierrors.IsConflict},
-		"the set is another one of its name":         {body: func(r *request) { r.UID = "set-0" }, is: apierrors.IsConflict},
-		"no cluster is named":                        {body: func(r *request) { r.Spec.TargetClusterProfile.Name = "" }, is: apierrors.IsInvalid},
-		"it is not said which cluster of the name":   {body: func(r *request) { r.Spec.TargetClusterProfile.UID = "" }, is: apierrors.IsInvalid},
-		"a policy denies what the set would ask for": {admit: func(context.Context, runtime.Object) error { return denied }, is: func(err error) bool { return errors.Is(err, denied) }},
+		"the set is being deleted": {set: func(set *credentialSet) { set.DeletionTimestamp = &metav1.Time{} },
+			is: apierrors.IsConflict},
+		"the set has no author":                    {set: func(set *credentialSet) { set.Spec.Author = nil }, is: apierrors.IsForbidden},
+		"the author may not write the Secret":      {without: "kim", is: apierrors.IsForbidden},
+		"the set has changed since":                {body: func(r *request) { r.Generation = 3 }, is: apierrors.IsConflict},
+		"the set is another one of its name":       {body: func(r *request) { r.UID = "set-0" }, is: apierrors.IsConflict},
+		"no cluster is named":                      {body: func(r *request) { r.Spec.TargetClusterProfile.Name = "" }, is: apierrors.IsInvalid},
+		"it is not said which cluster of the name": {body: func(r *request) { r.Spec.TargetClusterProfile.UID = "" }, is: apierrors.IsInvalid},
+		"a policy denies what the set would ask for": {admit: func(context.Context, runtime.Object) error { return denied },
+			is: func(err error) bool { return errors.Is(err, denied) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := newSet()
@@ -162,7 +164,8 @@ func TestTokenREST_MaxAuthorAge(t *testing.T) {
 		want   string
 	}{
 		"a user may have tokens minted for as long as that": {"kim", maxAge - time.Second, maxAge, ""},
-		"and no longer":               {"kim", maxAge, maxAge, `its author "kim" was recorded at 2026-02-03T12:00:00Z, more than 2160h0m0s ago. To become its author: kubectl clusterpass renew-author fleet -n team --generation=4`},
+		"and no longer": {"kim", maxAge, maxAge, `its author "kim" was recorded at 2026-02-03T12:00:00Z, ` +
+			`more than 2160h0m0s ago. To become its author: kubectl clusterpass renew-author fleet -n team --generation=4`},
 		"a ServiceAccount for ever":   {"system:serviceaccount:team:deployer", 10 * maxAge, maxAge, ""},
 		"anybody where it is not set": {"kim", 10 * maxAge, 0, ""},
 	} {
