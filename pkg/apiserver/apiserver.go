@@ -8,11 +8,13 @@ package apiserver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -23,6 +25,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/mint"
 	"clusterpass.dev/pkg/registry/authtokengrant"
@@ -86,11 +89,9 @@ func (c completedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, gv := range groupVersions {
-		if storages, ok := groups[gv.Group]; ok {
-			if err := install(generic, gv.Group, storages); err != nil {
-				return nil, err
-			}
+	for _, gv := range storedVersions {
+		if err := install(generic, gv.Group, groups); err != nil {
+			return nil, err
 		}
 	}
 	c.addPostStartHooks(generic)
@@ -100,9 +101,9 @@ func (c completedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	return generic, nil
 }
 
-// storages returns all storages, by API group and resource. It has no groups that this server does
-// not serve.
-func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) {
+// storages returns all storages, by API version and resource. It has no groups that this server
+// does not serve.
+func (c completedConfig) storages() (map[schema.GroupVersion]map[string]rest.Storage, error) {
 	profiles, inventory, err := c.inventory()
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 		return nil, fmt.Errorf("storage of placements: %w", err)
 	}
 	c.limit(scores.Store, sets.Sets.Store, placements.Store)
-	groups := map[string]map[string]rest.Storage{clusterpassv1alpha1.GroupName: {
+	groups := map[schema.GroupVersion]map[string]rest.Storage{clusterpassv1alpha1.SchemeGroupVersion: {
 		"authtokenrequests":            requests,
 		"authtokengrants":              granted.Grants,
 		"authtokengrants/status":       granted.Status,
@@ -145,8 +146,10 @@ func (c completedConfig) storages() (map[string]map[string]rest.Storage, error) 
 		"placements/status":            placementStatus,
 	}}
 	if inventory != nil {
-		inventory["clusterprofiles/token"], inventory["authtokenrequests"] = profileToken, requests
-		groups[multiclusterv1alpha1.GroupName] = inventory
+		inventory["clusterprofiles/token"] = profileToken
+		groups[multiclusterv1alpha2.SchemeGroupVersion] = maps.Clone(inventory)
+		inventory["authtokenrequests"] = requests
+		groups[multiclusterv1alpha1.SchemeGroupVersion] = inventory
 	}
 	return groups, nil
 }
@@ -186,10 +189,21 @@ func (c completedConfig) addReadyzChecks(generic *genericapiserver.GenericAPISer
 	return generic.AddReadyzChecks(checks...)
 }
 
-func install(generic *genericapiserver.GenericAPIServer, group string, storage map[string]rest.Storage) error {
+// install serves a group in those of its versions that are in storages. Without any, it does
+// nothing.
+func install(
+	generic *genericapiserver.GenericAPIServer, group string, storages map[schema.GroupVersion]map[string]rest.Storage,
+) error {
 	info := genericapiserver.NewDefaultAPIGroupInfo(group, Scheme, metav1.ParameterCodec, Codecs)
 	info.NegotiatedSerializer = withoutProtobuf{Codecs}
-	info.VersionedResourcesStorageMap = map[string]map[string]rest.Storage{"v1alpha1": storage}
+	for gv, resources := range storages {
+		if gv.Group == group {
+			info.VersionedResourcesStorageMap[gv.Version] = resources
+		}
+	}
+	if len(info.VersionedResourcesStorageMap) == 0 {
+		return nil
+	}
 	if err := generic.InstallAPIGroup(&info); err != nil {
 		return fmt.Errorf("API group %s: %w", group, err)
 	}

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/hub"
 )
 
@@ -123,10 +122,13 @@ func explainCRDs(err error) error {
 
 // clashError returns an error with the problem and its solution.
 func clashError(names []string) error {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
+	var versions []string
+	for _, gv := range hub.InventoryVersions {
+		versions = append(versions, gv.String())
+	}
 	return fmt.Errorf("the hub has CustomResourceDefinitions that clash with %s, which this server serves as a whole: %s. "+
-		"Beside it their resources of that version can't be reached and the hub's OpenAPI breaks, "+
+		"Beside it their resources of these versions can't be reached and the hub's OpenAPI breaks, "+
 		"and ClusterProfiles and PlacementDecisions of any other version would be a second inventory. "+
-		"Export their objects and remove them, or run with --inventory=%s and without the APIService %s.%s, see docs/migration.md",
-		ours, strings.Join(names, ", "), hub.InventoryExternal, ours.Version, ours.Group)
+		"Export their objects and remove them, or run with --inventory=%s and without the APIServices %s, see docs/migration.md",
+		strings.Join(versions, " and "), strings.Join(names, ", "), hub.InventoryExternal, strings.Join(hub.InventoryServices(), " and "))
 }

@@ -110,6 +110,11 @@ func seeds(tb testing.TB) []seed {
 		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","metadata":{"name":"a"},` +
 			`"spec":{"clusterProfileName":"a","resourceName":"b"},` +
 			`"status":{"values":[{"name":"c","value":"16Gi"}],"scores":[{"name":"a","value":99}]}}`,
+		`{"apiVersion":"multicluster.x-k8s.io/v1alpha2","kind":"PlacementDecision","metadata":{"name":"a"},` +
+			`"decisions":[{"clusterProfileRef":{"name":"bravelion","namespace":"b"}}]}`,
+		`{"apiVersion":"multicluster.x-k8s.io/v1alpha2","kind":"ClusterProfile","metadata":{"name":"a"},"spec":{"clusterManager":{"name":"m"}},` +
+			`"status":{"accessProviders":[{"name":"b","cluster":{"server":"https://c","proxy-url":"http://d",` +
+			`"extensions":[{"name":"e","extension":{}}]}}]}}`,
 		`{"apiVersion":"clusterpass.dev/v1alpha1","kind":"ClusterScore","status":{"scores":[{"name":"a","value":1e99}]}}`,
 	} {
 		all = append(all, seed{[]byte(body), runtime.ContentTypeJSON})
@@ -178,7 +183,7 @@ func newFuzzed(tb testing.TB, limits map[string]namespaceLimit) []*fuzzed {
 	var all []*fuzzed
 	siblings := map[schema.GroupVersionResource]map[string]*fuzzed{}
 	for _, gv := range groupVersions {
-		for name, storage := range groups[gv.Group] {
+		for name, storage := range groups[gv] {
 			name, subresource, _ := strings.Cut(name, "/")
 			resource := gv.WithResource(name)
 			if siblings[resource] == nil {
@@ -200,13 +205,13 @@ func kindOf(tb testing.TB, of rest.Storage, gv schema.GroupVersion) schema.Group
 	}
 	kinds, _, err := Scheme.ObjectKinds(of.New())
 	require.NoError(tb, err)
-	kind := slices.IndexFunc(kinds, func(kind schema.GroupVersionKind) bool { return kind.GroupVersion() == gv })
-	require.GreaterOrEqual(tb, kind, 0, "a storage of no kind of its group: %T", of)
-	return kinds[kind]
+	kind := gv.WithKind(kinds[0].Kind)
+	require.True(tb, Scheme.Recognizes(kind), "a storage of no kind of its version: %T", of)
+	return kind
 }
 
 func (f *fuzzed) String() string {
-	return withSubresource(f.GroupResource().String(), f.subresource)
+	return withSubresource(f.GroupVersionResource.String(), f.subresource)
 }
 
 // serve has a body be that of a request for the resource, and says whether the server would have
@@ -393,7 +398,7 @@ func (s *stored) keep(t *testing.T, obj runtime.Object) {
 // GetRESTOptions implements generic.RESTOptionsGetter.
 func (s *stored) GetRESTOptions(resource schema.GroupResource, _ runtime.Object) (generic.RESTOptions, error) {
 	return generic.RESTOptions{
-		StorageConfig: storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...)).ForResource(resource),
+		StorageConfig: storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(storedVersions...)).ForResource(resource),
 		Decorator: func(*storagebackend.ConfigForResource, string, func(runtime.Object) (string, error), func() runtime.Object,
 			func() runtime.Object, storage.AttrFunc, storage.IndexerFuncs, *cache.Indexers,
 		) (storage.Interface, factory.DestroyFunc, error) {

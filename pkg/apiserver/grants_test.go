@@ -45,7 +45,7 @@ func onEtcd(t *testing.T, resource schema.GroupResource, decorator generic.Stora
 	etcd, err := embeddedetcd.Start(ctx, filepath.Join(dir, "e"))
 	require.NoError(t, err)
 	t.Cleanup(etcd.Close)
-	config := storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(groupVersions...))
+	config := storagebackend.NewDefaultConfig("/clusterpass", Codecs.LegacyCodec(storedVersions...))
 	config.Transport.ServerList = []string{etcd.Endpoint()}
 	return generic.RESTOptions{
 		StorageConfig: config.ForResource(resource), Decorator: decorator, DeleteCollectionWorkers: 1, EnableGarbageCollection: true,

@@ -88,8 +88,7 @@ type Options struct {
 
 // NewOptions returns Options with their defaults.
 func NewOptions() *Options {
-	recommended := genericoptions.NewRecommendedOptions(etcdPrefix,
-		Codecs.LegacyCodec(multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion))
+	recommended := genericoptions.NewRecommendedOptions(etcdPrefix, Codecs.LegacyCodec(storedVersions...))
 	recommended.SecureServing.BindPort = 8443
 	// A user who gets a right after a refusal tries again at once.
 	recommended.Authorization.DenyCacheTTL = sharedread.Interval
@@ -123,7 +122,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	hub.StringVar(&o.ControllerManagerUser, "controller-manager-user", o.ControllerManagerUser, "Username of clusterpass-controller-manager "+
 		"on the hub. By default, ClusterCredentialSets select by the PlacementDecisions that it has written. What it creates is not limited.")
 	hub.StringVar(&o.Inventory, "inventory", o.Inventory, "Who serves the hub's ClusterProfiles. Served: this server stores and serves the "+
-		"group-version multicluster.x-k8s.io/v1alpha1, and is not ready while the hub has a CustomResourceDefinition in it. External: the hub "+
+		"group multicluster.x-k8s.io, and is not ready while the hub has a CustomResourceDefinition that clashes with it. External: the hub "+
 		"has the CustomResourceDefinition and another manager; this server reads its ClusterProfiles and serves clusterpass.dev/v1alpha1 alone.")
 
 	limits := sections.FlagSet("limits")

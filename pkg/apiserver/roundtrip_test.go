@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
 	"k8s.io/apimachinery/pkg/api/apitesting/roundtrip"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +24,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 )
 
 // fuzzerFuncs fill types with what the server makes of them: decoding sets defaults.
@@ -37,6 +42,29 @@ func fuzzerFuncs(serializer.CodecFactory) []any {
 			extension.Name = c.String(0)
 			extension.Extension = runtime.RawExtension{Raw: []byte(`{"key":"value"}`)}
 		},
+		func(extension *multiclusterv1alpha2.NamedExtension, c randfill.Continue) {
+			extension.Name = c.String(0)
+			extension.Extension = runtime.RawExtension{Raw: []byte(`{"key":"value"}`)}
+		},
+	}
+}
+
+// legacyFuncs leave out of a ClusterProfile what v1alpha2 lacks.
+func legacyFuncs(serializer.CodecFactory) []any {
+	return []any{
+		filled(func(status *inventoryv1alpha1.ClusterProfileStatus) {
+			dropLegacy(status)
+			if status.Conditions == nil {
+				status.Conditions = []metav1.Condition{}
+			}
+		}),
+	}
+}
+
+func dropLegacy(status *inventoryv1alpha1.ClusterProfileStatus) {
+	status.CredentialProviders = nil
+	for i := range status.AccessProviders {
+		status.AccessProviders[i].Cluster.CertificateAuthority = ""
 	}
 }
 
@@ -47,23 +75,72 @@ func filled[T any](setDefaults func(*T)) func(*T, randfill.Continue) {
 	}
 }
 
-func newFiller(t *testing.T) *randfill.Filler {
+func newFiller(t *testing.T, more ...fuzzer.FuzzerFuncs) *randfill.Filler {
 	t.Helper()
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
-	return fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fuzzerFuncs), rand.NewSource(seed), Codecs)
+	funcs := append([]fuzzer.FuzzerFuncs{metafuzzer.Funcs, fuzzerFuncs}, more...)
+	return fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(funcs...), rand.NewSource(seed), Codecs)
 }
 
 func TestScheme_RoundTrip(t *testing.T) {
 	for gv, kinds := range servedKinds {
 		for _, kind := range kinds {
 			t.Run(gv.WithKind(kind).String(), func(t *testing.T) {
+				roundtrip.RoundTripSpecificKindWithoutProtobuf(t, gv.WithKind(kind), Scheme, Codecs, newFiller(t), nil)
+				// To all versions, and back.
 				internal := gv.WithKind(kind)
 				internal.Version = runtime.APIVersionInternal
-				filler := newFiller(t)
-				roundtrip.RoundTripSpecificKindWithoutProtobuf(t, gv.WithKind(kind), Scheme, Codecs, filler, nil)
-				roundtrip.RoundTripSpecificKindWithoutProtobuf(t, internal, Scheme, Codecs, filler, nil)
+				roundtrip.RoundTripSpecificKindWithoutProtobuf(t, internal, Scheme, Codecs, newFiller(t, legacyFuncs), nil)
 			})
 		}
 	}
+}
+
+func TestScheme_Convert(t *testing.T) {
+	const objects = 200
+	t.Run("v1alpha2 to v1alpha1 and back is lossless", func(t *testing.T) {
+		filler := newFiller(t)
+		for range objects {
+			want, stored, got := &multiclusterv1alpha2.ClusterProfile{}, &inventoryv1alpha1.ClusterProfile{}, &multiclusterv1alpha2.ClusterProfile{}
+			filler.Fill(want)
+			require.NoError(t, Scheme.Convert(want, stored, nil))
+			assert.NotNil(t, stored.Status.Conditions, "v1alpha1 would have null")
+			require.NoError(t, Scheme.Convert(stored, got, nil))
+			requireEqual(t, want, got)
+		}
+	})
+	t.Run("v1alpha1 to v1alpha2 and back loses credentialProviders and CA paths", func(t *testing.T) {
+		filler := newFiller(t)
+		for range objects {
+			want, between, got := &inventoryv1alpha1.ClusterProfile{}, &multiclusterv1alpha2.ClusterProfile{}, &inventoryv1alpha1.ClusterProfile{}
+			filler.Fill(want)
+			require.NoError(t, Scheme.Convert(want, between, nil))
+			require.NoError(t, Scheme.Convert(between, got, nil))
+			dropLegacy(&want.Status)
+			requireEqual(t, want, got)
+		}
+	})
+	t.Run("PlacementDecisions lose nothing", func(t *testing.T) {
+		filler := newFiller(t)
+		for range objects {
+			want, between, got := &inventoryv1alpha1.PlacementDecision{}, &multiclusterv1alpha2.PlacementDecision{}, &inventoryv1alpha1.PlacementDecision{}
+			filler.Fill(want)
+			require.NoError(t, Scheme.Convert(want, between, nil))
+			require.NoError(t, Scheme.Convert(between, got, nil))
+			requireEqual(t, want, got)
+		}
+	})
+	t.Run("objects are stored in v1alpha1", func(t *testing.T) {
+		profile := &multiclusterv1alpha2.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Name: "bravelion"}}
+		data, err := runtime.Encode(Codecs.LegacyCodec(storedVersions...), profile)
+		require.NoError(t, err)
+		assert.Contains(t, string(data), `"apiVersion":"multicluster.x-k8s.io/v1alpha1"`)
+	})
+}
+
+// requireEqual ignores the difference between an absent list and an empty one.
+func requireEqual(t *testing.T, want, got any) {
+	t.Helper()
+	require.True(t, apiequality.Semantic.DeepEqual(want, got), cmp.Diff(want, got))
 }

@@ -5,6 +5,7 @@ package apiserver
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,13 +16,16 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/registry/authtokengrant"
 	"clusterpass.dev/pkg/registry/clusterprofile"
 	"clusterpass.dev/pkg/registry/clusterscore"
 )
 
 var (
-	// Scheme has all served types. Each has one version, which is also its internal version.
+	// Scheme has all served types. The Go type of the stored version is also that of the internal
+	// version.
 	Scheme = runtime.NewScheme()
 	// Codecs encodes and decodes the types of Scheme.
 	Codecs = serializer.NewCodecFactory(Scheme)
@@ -29,17 +33,18 @@ var (
 	// externalScheme is Scheme without the internal versions, for OpenAPI.
 	externalScheme = runtime.NewScheme()
 
-	// groupVersions are the API groups that can be served, each in its only version.
-	groupVersions = []schema.GroupVersion{
-		multiclusterv1alpha1.SchemeGroupVersion,
-		clusterpassv1alpha1.SchemeGroupVersion,
-	}
+	// groupVersions are the API groups that can be served, in all their versions: in each group, the
+	// version that clients prefer comes first.
+	groupVersions = append(slices.Clone(hub.InventoryVersions), clusterpassv1alpha1.SchemeGroupVersion)
+	// storedVersions are the API groups in the version in which their objects are stored.
+	storedVersions = []schema.GroupVersion{multiclusterv1alpha1.SchemeGroupVersion, clusterpassv1alpha1.SchemeGroupVersion}
 )
 
 func init() {
 	for _, scheme := range []*runtime.Scheme{Scheme, externalScheme} {
 		utilruntime.Must(inventoryv1alpha1.AddToScheme(scheme))
 		utilruntime.Must(multiclusterv1alpha1.AddToScheme(scheme))
+		utilruntime.Must(multiclusterv1alpha2.AddToScheme(scheme))
 		utilruntime.Must(clusterpassv1alpha1.AddToScheme(scheme))
 	}
 	utilruntime.Must(addInternalVersions(Scheme))
@@ -61,11 +66,12 @@ func init() {
 	)
 }
 
-// addInternalVersions registers the Go type of each kind for the internal version of its group,
-// too. The generic registry stores and patches internal objects. With only one version, separate
-// internal types and conversions would be useless.
+// addInternalVersions registers the Go type of each stored kind for the internal version of its
+// group, too. The generic registry stores and patches internal objects. Internal types of their
+// own, with conversions, would be useless: v1alpha1 of multicluster.x-k8s.io has all that v1alpha2
+// has.
 func addInternalVersions(scheme *runtime.Scheme) error {
-	for _, gv := range groupVersions {
+	for _, gv := range storedVersions {
 		internal := schema.GroupVersion{Group: gv.Group, Version: runtime.APIVersionInternal}
 		for _, kind := range servedKinds[gv] {
 			obj, err := scheme.New(gv.WithKind(kind))
@@ -74,14 +80,20 @@ func addInternalVersions(scheme *runtime.Scheme) error {
 			}
 			scheme.AddKnownTypeWithName(internal.WithKind(kind), obj)
 		}
-		if err := scheme.SetVersionPriority(gv); err != nil {
-			return fmt.Errorf("version priority of %s: %w", gv, err)
+		if err := scheme.SetVersionPriority(versionsOf(gv.Group)...); err != nil {
+			return fmt.Errorf("version priority of %s: %w", gv.Group, err)
 		}
 	}
 	return nil
 }
 
+// versionsOf returns the versions of a group that can be served, the preferred one first.
+func versionsOf(group string) []schema.GroupVersion {
+	return slices.DeleteFunc(slices.Clone(groupVersions), func(gv schema.GroupVersion) bool { return gv.Group != group })
+}
+
 var servedKinds = map[schema.GroupVersion][]string{
+	multiclusterv1alpha2.SchemeGroupVersion: {"ClusterProfile", "ClusterProfileList", "PlacementDecision", "PlacementDecisionList"},
 	multiclusterv1alpha1.SchemeGroupVersion: {
 		inventoryv1alpha1.ClusterProfileKind, inventoryv1alpha1.ClusterProfileKind + "List",
 		inventoryv1alpha1.PlacementDecisionKind, inventoryv1alpha1.PlacementDecisionKind + "List",

@@ -36,7 +36,7 @@ func (e *examination) expectedServices() []string {
 	if e.mode() == hub.InventoryExternal {
 		return []string{clusterpassService}
 	}
-	return []string{multiclusterService, clusterpassService}
+	return allServices()
 }
 
 // checkAPIServices looks at how the hub's aggregator is led to clusterpass, and whether it gets
@@ -189,17 +189,17 @@ func checkCRDs(_ context.Context, e *examination, f *findings) {
 }
 
 func (e *examination) expectNoCRDs(f *findings) {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
+	ours := multiclusterv1alpha1.GroupName
 	names := e.hub.crds.value.names
 	if len(names) == 0 {
-		f.ok("", "none that clashes with %s, which clusterpass serves as a whole", ours)
+		f.ok("", "none that clashes with what clusterpass serves in %s", ours)
 		return
 	}
 	for _, name := range names {
 		f.fail("CustomResourceDefinition "+name,
 			"Export its objects and remove it, or leave the group to it, as docs/migration.md says (From the CRD to Served): "+
 				"kubectl delete crd "+name,
-			"it clashes with %s, which clusterpass serves as a whole: clusterpass is not ready beside it", ours)
+			"it clashes with what clusterpass serves in %s: clusterpass is not ready beside it", ours)
 	}
 }
 

@@ -29,11 +29,15 @@ import (
 	"clusterpass.dev/pkg/hub"
 )
 
-// The APIServices of the two groups.
+// multiclusterService is the APIService of the version of the inventory that every release of
+// clusterpass serves, and clusterpassService that of clusterpass's own group.
 var (
 	multiclusterService = hub.APIServiceName(multiclusterv1alpha1.SchemeGroupVersion)
 	clusterpassService  = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
 )
+
+// allServices returns the names of the APIServices of a clusterpass that serves ClusterProfiles.
+func allServices() []string { return append(hub.InventoryServices(), clusterpassService) }
 
 const kindProfile = "ClusterProfile"
 
@@ -101,7 +105,7 @@ func (e *examination) observe(ctx context.Context) {
 
 func (e *examination) getAPIServices(ctx context.Context) (map[string]*apiregistrationv1.APIService, error) {
 	found := map[string]*apiregistrationv1.APIService{}
-	for _, name := range []string{multiclusterService, clusterpassService} {
+	for _, name := range allServices() {
 		service, err := e.Aggregator.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue

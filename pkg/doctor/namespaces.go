@@ -102,7 +102,7 @@ func mendNamespace(namespace *corev1.Namespace) string {
 	for _, condition := range held(namespace) {
 		if isOfOurs(condition) && condition.Type != corev1.NamespaceContentRemaining && condition.Type != corev1.NamespaceFinalizersRemaining {
 			return fmt.Sprintf("Make the server answer, as the check apiservices says. "+
-				"If it is gone for good, delete its APIServices: kubectl delete apiservice %s %s", multiclusterService, clusterpassService)
+				"If it is gone for good, delete its APIServices: kubectl delete apiservice %s", strings.Join(allServices(), " "))
 		}
 	}
 	return fmt.Sprintf("See what is left in it, and why: kubectl -n %s get authtokengrants,clustercredentialsets -o yaml. "+

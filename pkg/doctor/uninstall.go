@@ -109,9 +109,9 @@ func Uninstall(ctx context.Context, clients *Clients, members map[string]*Client
 
 const mendHub = "Run the command again when the hub answers"
 
-const mendUnserved = "Make the server answer again, as it must revoke what it granted: kubectl -n " + SystemNamespace + " get pods. " +
+var mendUnserved = "Make the server answer again, as it must revoke what it granted: kubectl -n " + SystemNamespace + " get pods. " +
 	"If it or its storage is lost for ever, nothing can be revoked from here; go on with: kubectl delete apiservice " +
-	"v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev"
+	strings.Join(allServices(), " ")
 
 // unserved turns the hub's answer that it does not know a resource into words: without APIServices
 // nobody can tell what there is.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 )
 
 // Names in artifacts/deploy.
@@ -53,23 +54,36 @@ const AutomanagedLabel = "kube-aggregator.kubernetes.io/automanaged"
 // take over the member.
 var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, SystemNamespace)
 
+// InventoryVersions are the versions of the group multicluster.x-k8s.io that clusterpass serves
+// where it serves that group, the preferred one first.
+var InventoryVersions = []schema.GroupVersion{multiclusterv1alpha2.SchemeGroupVersion, multiclusterv1alpha1.SchemeGroupVersion}
+
 // APIServiceName returns the name of the APIService for a group-version.
 func APIServiceName(gv schema.GroupVersion) string { return gv.Version + "." + gv.Group }
+
+// InventoryServices returns the names of the APIServices of InventoryVersions.
+func InventoryServices() []string {
+	var names []string
+	for _, gv := range InventoryVersions {
+		names = append(names, APIServiceName(gv))
+	}
+	return names
+}
 
 // ownResources are the resources that clusterpass stores in the group of ClusterProfile.
 var ownResources = sets.New("clusterprofiles", "placementdecisions")
 
 // Clashes returns whether there must be no such crd while clusterpass serves ClusterProfiles: one
-// that serves anything in their group-version, which an APIService owns as a whole, or one that
-// serves ClusterProfiles or PlacementDecisions in whatever version. The hub would have two
+// that serves anything in InventoryVersions, each of which an APIService owns as a whole, or one
+// that serves ClusterProfiles or PlacementDecisions in whatever version. The hub would have two
 // inventories of one kind, each with objects of its own.
 func Clashes(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
-	if crd.Spec.Group != ours.Group {
+	if crd.Spec.Group != multiclusterv1alpha1.GroupName {
 		return false
 	}
+	owned := func(gv schema.GroupVersion) bool { return apihelpers.HasServedCRDVersion(crd, gv.Version) }
 	served := func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Served }
-	return apihelpers.HasServedCRDVersion(crd, ours.Version) ||
+	return slices.ContainsFunc(InventoryVersions, owned) ||
 		ownResources.Has(crd.Spec.Names.Plural) && slices.ContainsFunc(crd.Spec.Versions, served)
 }
 

@@ -129,7 +129,7 @@ func (m *Migration) describe(found *findings) {
 		would(StepExport, fmt.Sprintf("write %s to %s", countAll(live), m.folder.path))
 		would(StepRemove, "delete "+crdNames(live)+", and so all their objects")
 	}
-	would(StepRegister, fmt.Sprintf("have APIService %s lead to Service %s", inventoryService, m.options.Service))
+	would(StepRegister, fmt.Sprintf("have APIServices %s lead to Service %s", inventoryServices(), m.options.Service))
 	would(StepImport, "create "+countAll(found.kinds)+" where they are missing, with their status")
 }
 

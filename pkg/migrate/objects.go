@@ -24,12 +24,15 @@ import (
 	"clusterpass.dev/pkg/hub"
 )
 
-// inventory is the group-version that moves from CustomResourceDefinitions to clusterpass, and
-// inventoryService its APIService.
+// inventory is the group-version in which objects move from CustomResourceDefinitions to
+// clusterpass, and inventoryService its APIService.
 var (
 	inventory        = multiclusterv1alpha1.SchemeGroupVersion
 	inventoryService = hub.APIServiceName(inventory)
 )
+
+// inventoryServices names the APIServices that clusterpass needs for the inventory, for people.
+func inventoryServices() string { return strings.Join(hub.InventoryServices(), " and ") }
 
 // statusSection is the one section that a create leaves empty: the subresource writes it.
 const statusSection = "status"

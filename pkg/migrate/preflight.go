@@ -16,6 +16,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
@@ -129,8 +130,10 @@ func (m *Migration) rights() []right {
 		{Verb: "get", Group: "apps", Resource: "deployments", Namespace: service.Namespace, Name: service.Name},
 		{Verb: "list", Group: apiextensionsv1.GroupName, Resource: crds},
 	}
-	for _, verb := range []string{"get", "create", "update", "delete"} {
-		all = append(all, right{Verb: verb, Group: apiregistrationv1.GroupName, Resource: apiServices, Name: inventoryService})
+	for _, name := range hub.InventoryServices() {
+		for _, verb := range []string{"get", "create", "update", "delete"} {
+			all = append(all, right{Verb: verb, Group: apiregistrationv1.GroupName, Resource: apiServices, Name: name})
+		}
 	}
 	all = append(all, right{Verb: "get", Group: apiregistrationv1.GroupName, Resource: apiServices, Name: ourService})
 	for _, k := range kinds {
@@ -208,9 +211,12 @@ func (m *Migration) findCRDs(ctx context.Context, found *findings) error {
 			ours[crd.Name] = crd
 			continue
 		}
+		clash := slices.IndexFunc(hub.InventoryVersions, func(gv schema.GroupVersion) bool {
+			return apihelpers.HasServedCRDVersion(crd, gv.Version)
+		})
 		found.block("CustomResourceDefinition %s is in %s, which clusterpass serves as a whole, and it is not one that moves. "+
 			"Have it stop serving that version (spec.versions[].served: false) or delete it, "+
-			"or leave the inventory where it is, with --inventory=External", crd.Name, inventory)
+			"or leave the inventory where it is, with --inventory=External", crd.Name, hub.InventoryVersions[clash])
 	}
 	for _, k := range kinds {
 		m.findCRD(found, foundKind{kind: k, crd: ours[k.crd()]})
@@ -234,7 +240,8 @@ func (m *Migration) findCRD(found *findings, k foundKind) {
 			"Have it serve that version until the migration is done (spec.versions[].served: true)", k.crd.Name, inventory.Version)
 	}
 	for _, version := range k.crd.Spec.Versions {
-		if version.Name != inventory.Version && version.Served {
+		known := slices.ContainsFunc(hub.InventoryVersions, func(gv schema.GroupVersion) bool { return gv.Version == version.Name })
+		if !known && version.Served {
 			found.warn("CustomResourceDefinition %s also serves version %s, which will be gone", k.crd.Name, version.Name)
 		}
 	}

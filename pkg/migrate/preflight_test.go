@@ -268,7 +268,7 @@ func TestMigration_EnsureAPIService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newFakeHub(t, test.there...)
 			m := h.migration(t)
-			to := m.newAPIService()
+			to := m.newAPIService(inventory)
 			to.Spec.CABundle = first
 			require.NoError(t, m.ensureAPIService(t.Context(), to))
 			var verbs []string

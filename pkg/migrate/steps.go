@@ -148,16 +148,23 @@ func (m *Migration) gone(ctx context.Context, k kind) error {
 		"Whoever set the finalizers has to finish, or remove them from the objects", k.crd(), k.count(len(left)), named(names))
 }
 
-// register has the hub forward the group-version to clusterpass, and waits until it does.
+// register has the hub forward all versions of the inventory to clusterpass, and waits until it
+// does.
 func (m *Migration) register(ctx context.Context, found *findings) (string, error) {
-	if err := m.poll(ctx, func(ctx context.Context) error { return m.ensureAPIService(ctx, found.target) }); err != nil {
-		return "", fmt.Errorf("registering APIService %s: %w", inventoryService, err)
+	for _, gv := range hub.InventoryVersions {
+		target := m.newAPIService(gv)
+		target.Annotations, target.Spec.CABundle = found.target.Annotations, found.target.Spec.CABundle
+		if err := m.poll(ctx, func(ctx context.Context) error { return m.ensureAPIService(ctx, target) }); err != nil {
+			return "", fmt.Errorf("registering APIService %s: %w", target.Name, err)
+		}
 	}
-	if err := m.poll(ctx, m.served); err != nil {
-		return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: "+
-			"kubectl --namespace=%s get pods, and its log", inventoryService, err, m.options.Service.Namespace)
+	for _, name := range hub.InventoryServices() {
+		if err := m.poll(ctx, func(ctx context.Context) error { return m.served(ctx, name) }); err != nil {
+			return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: "+
+				"kubectl --namespace=%s get pods, and its log", name, err, m.options.Service.Namespace)
+		}
 	}
-	return fmt.Sprintf("APIService %s leads to Service %s and is available", inventoryService, m.options.Service), nil
+	return fmt.Sprintf("APIServices %s lead to Service %s and are available", inventoryServices(), m.options.Service), nil
 }
 
 // ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted
@@ -165,7 +172,7 @@ func (m *Migration) register(ctx context.Context, found *findings) (string, erro
 // as well, as it goes by the UID alone.
 func (m *Migration) ensureAPIService(ctx context.Context, to *apiregistrationv1.APIService) error {
 	client := m.hub.APIServices.ApiregistrationV1().APIServices()
-	service, err := client.Get(ctx, inventoryService, metav1.GetOptions{})
+	service, err := client.Get(ctx, to.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 	case err != nil:
@@ -195,9 +202,10 @@ func (m *Migration) updateAPIService(ctx context.Context, service, to *apiregist
 	return err
 }
 
-// served returns nil once the hub forwards requests for the inventory to clusterpass.
-func (m *Migration) served(ctx context.Context) error {
-	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, inventoryService, metav1.GetOptions{})
+// served returns nil once an APIService is available and the hub forwards requests for the
+// inventory to clusterpass.
+func (m *Migration) served(ctx context.Context, name string) error {
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}

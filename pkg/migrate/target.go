@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -49,14 +50,14 @@ func (m *Migration) leadsToUs(service *apiregistrationv1.APIService) bool {
 	return to != nil && to.Namespace == m.options.Service.Namespace && to.Name == m.options.Service.Name
 }
 
-// newAPIService returns the APIService of the inventory as it is to be, without a CA.
-func (m *Migration) newAPIService() *apiregistrationv1.APIService {
+// newAPIService returns the APIService of a version of the inventory as it is to be, without a CA.
+func (m *Migration) newAPIService(gv schema.GroupVersion) *apiregistrationv1.APIService {
 	to := m.options.Service
 	return &apiregistrationv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: inventoryService},
+		ObjectMeta: metav1.ObjectMeta{Name: hub.APIServiceName(gv)},
 		Spec: apiregistrationv1.APIServiceSpec{
-			Group:                inventory.Group,
-			Version:              inventory.Version,
+			Group:                gv.Group,
+			Version:              gv.Version,
 			GroupPriorityMinimum: groupPriority,
 			VersionPriority:      versionPriority,
 			Service:              &apiregistrationv1.ServiceReference{Namespace: to.Namespace, Name: to.Name, Port: &to.Port},
@@ -68,7 +69,7 @@ func (m *Migration) newAPIService() *apiregistrationv1.APIService {
 // CustomResourceDefinitions keep it from being ready.
 func (m *Migration) findTarget(ctx context.Context, found *findings) error {
 	service := m.options.Service
-	found.target = m.newAPIService()
+	found.target = m.newAPIService(inventory)
 	_, err := m.hub.Kube.CoreV1().Services(service.Namespace).Get(ctx, service.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		found.block("Service %s/%s is not there: deploy clusterpass first, see artifacts/deploy", service.Namespace, service.Name)
@@ -165,19 +166,27 @@ func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
 	return secret.Data[caKey], nil
 }
 
-// findAPIService finds out who has the group-version now.
+// findAPIService finds out who has the inventory now.
 func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
-	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, inventoryService, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("looking for the APIService of the inventory: %w", err)
+	remote := false
+	for _, name := range hub.InventoryServices() {
+		service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("looking for the APIService of the inventory: %w", err)
+		}
+		// Whatever was applied to one that kube-apiserver keeps, it is about to undo.
+		if err != nil || service.Spec.Service == nil || service.Labels[hub.AutomanagedLabel] != "" {
+			continue
+		}
+		if !m.leadsToUs(service) {
+			found.hidden = true
+			found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
+				name, service.Spec.Service.Namespace, service.Spec.Service.Name)
+			return nil
+		}
+		remote = remote || name == inventoryService
 	}
-	// Whatever was applied to one that kube-apiserver keeps, it is about to undo.
-	remote := err == nil && service.Spec.Service != nil && service.Labels[hub.AutomanagedLabel] == ""
 	switch {
-	case remote && !m.leadsToUs(service):
-		found.hidden = true
-		found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
-			inventoryService, service.Spec.Service.Namespace, service.Spec.Service.Name)
 	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
 		found.done = true
 		found.summary = fmt.Sprintf(

@@ -20,6 +20,7 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"clusterpass.dev/test/integration/parity"
@@ -70,9 +71,9 @@ type Strategy interface {
 	rest.RESTUpdateStrategy
 }
 
-// Parity expects strategies to come to the verdict of the CRD on those cases of a resource that
-// they decide. The same cases meet a real server, with the CRD beside it, in test/integration.
-// status is nil for a resource without a status.
+// Parity expects strategies to come to the verdict of the CRD on those cases of a resource, in both
+// versions, that they decide. scheme has both versions. The same cases meet a real server, with the
+// CRD beside it, in test/integration. status is nil for a resource without a status.
 func Parity(t *testing.T, resource string, scheme *runtime.Scheme, main Strategy, status rest.RESTUpdateStrategy) {
 	t.Helper()
 	for _, c := range parity.Cases(t) {
@@ -100,7 +101,8 @@ func send(t *testing.T, c *parity.Case, scheme *runtime.Scheme, main Strategy, s
 	if err != nil {
 		return err
 	}
-	ctx := genericapirequest.WithNamespace(t.Context(), metav1.NamespaceDefault)
+	ctx := genericapirequest.WithRequestInfo(genericapirequest.WithNamespace(t.Context(), metav1.NamespaceDefault),
+		&genericapirequest.RequestInfo{IsResourceRequest: true, APIGroup: inventoryv1alpha1.Group, APIVersion: c.Version})
 	if c.Verb == parity.Create {
 		rest.FillObjectMetaSystemFields(obj)
 		if obj.GetName() == "" {
@@ -129,7 +131,7 @@ func decode(t *testing.T, scheme *runtime.Scheme, content map[string]any) (objec
 	t.Helper()
 	data, err := json.Marshal(content)
 	require.NoError(t, err)
-	obj, _, err := serializer.NewCodecFactory(scheme).UniversalDeserializer().Decode(data, nil, nil)
+	obj, _, err := serializer.NewCodecFactory(scheme).UniversalDecoder(inventoryv1alpha1.GroupVersion).Decode(data, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +20,9 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistrationv1ac "k8s.io/kube-aggregator/pkg/client/applyconfiguration/apiregistration/v1"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 )
 
 const (
@@ -36,10 +39,7 @@ const (
 )
 
 // GroupVersions are those that clusterpass-apiserver serves.
-var GroupVersions = []schema.GroupVersion{
-	{Group: inventoryv1alpha1.Group, Version: "v1alpha1"},
-	{Group: "clusterpass.dev", Version: "v1alpha1"},
-}
+var GroupVersions = append(slices.Clone(hub.InventoryVersions), clusterpassv1alpha1.SchemeGroupVersion)
 
 // applied takes over what another field manager set: these objects are ours alone.
 var applied = metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
@@ -62,8 +62,13 @@ func RegisterAPIServices(
 	if err := applyServerService(ctx, client, int32(port)); err != nil {
 		return fmt.Errorf("service %s of the hub: %w", serverName, err)
 	}
-	for i, gv := range gvs {
-		priority := int32(groupPriority - i*groupStep)
+	priorities := map[string]int32{}
+	for _, gv := range gvs {
+		priority, ok := priorities[gv.Group]
+		if !ok {
+			priority = int32(groupPriority - len(priorities)*groupStep)
+			priorities[gv.Group] = priority
+		}
 		if err := applyAPIService(ctx, registry, gv, priority, int32(port), caBundle); err != nil {
 			return fmt.Errorf("registering %s with the hub: %w", gv, err)
 		}

@@ -8,9 +8,11 @@ package applyconfiguration
 import (
 	v1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	v1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	clusterpassv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/clusterpass/v1alpha1"
 	internal "clusterpass.dev/pkg/generated/applyconfiguration/internal"
 	applyconfigurationmulticlusterv1alpha1 "clusterpass.dev/pkg/generated/applyconfiguration/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/pkg/generated/applyconfiguration/multicluster/v1alpha2"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
@@ -119,6 +121,32 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &applyconfigurationmulticlusterv1alpha1.ClusterRoleApplyConfiguration{}
 	case multiclusterv1alpha1.SchemeGroupVersion.WithKind("Role"):
 		return &applyconfigurationmulticlusterv1alpha1.RoleApplyConfiguration{}
+
+		// Group=multicluster.x-k8s.io, Version=v1alpha2
+	case v1alpha2.SchemeGroupVersion.WithKind("AccessProvider"):
+		return &multiclusterv1alpha2.AccessProviderApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("Cluster"):
+		return &multiclusterv1alpha2.ClusterApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterDecision"):
+		return &multiclusterv1alpha2.ClusterDecisionApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterManager"):
+		return &multiclusterv1alpha2.ClusterManagerApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterProfile"):
+		return &multiclusterv1alpha2.ClusterProfileApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterProfileReference"):
+		return &multiclusterv1alpha2.ClusterProfileReferenceApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterProfileSpec"):
+		return &multiclusterv1alpha2.ClusterProfileSpecApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterProfileStatus"):
+		return &multiclusterv1alpha2.ClusterProfileStatusApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("ClusterVersion"):
+		return &multiclusterv1alpha2.ClusterVersionApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("NamedExtension"):
+		return &multiclusterv1alpha2.NamedExtensionApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("PlacementDecision"):
+		return &multiclusterv1alpha2.PlacementDecisionApplyConfiguration{}
+	case v1alpha2.SchemeGroupVersion.WithKind("Property"):
+		return &multiclusterv1alpha2.PropertyApplyConfiguration{}
 
 	}
 	return nil

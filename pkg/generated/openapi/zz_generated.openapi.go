@@ -11,6 +11,7 @@ package openapi
 import (
 	v1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	v1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	v1 "k8s.io/api/rbac/v1"
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	version "k8s.io/apimachinery/pkg/version"
 	common "k8s.io/kube-openapi/pkg/common"
 	spec "k8s.io/kube-openapi/pkg/validation/spec"
+	ptr "k8s.io/utils/ptr"
 )
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
@@ -81,6 +83,20 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		multiclusterv1alpha1.ClusterProfileReference{}.OpenAPIModelName(): schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterProfileReference(ref),
 		multiclusterv1alpha1.ClusterRole{}.OpenAPIModelName():             schema_clusterpassdev_apis_multicluster_v1alpha1_ClusterRole(ref),
 		multiclusterv1alpha1.Role{}.OpenAPIModelName():                    schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref),
+		v1alpha2.AccessProvider{}.OpenAPIModelName():                      schema_clusterpassdev_apis_multicluster_v1alpha2_AccessProvider(ref),
+		v1alpha2.Cluster{}.OpenAPIModelName():                             schema_clusterpassdev_apis_multicluster_v1alpha2_Cluster(ref),
+		v1alpha2.ClusterDecision{}.OpenAPIModelName():                     schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterDecision(ref),
+		v1alpha2.ClusterManager{}.OpenAPIModelName():                      schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterManager(ref),
+		v1alpha2.ClusterProfile{}.OpenAPIModelName():                      schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfile(ref),
+		v1alpha2.ClusterProfileList{}.OpenAPIModelName():                  schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileList(ref),
+		v1alpha2.ClusterProfileReference{}.OpenAPIModelName():             schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileReference(ref),
+		v1alpha2.ClusterProfileSpec{}.OpenAPIModelName():                  schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileSpec(ref),
+		v1alpha2.ClusterProfileStatus{}.OpenAPIModelName():                schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileStatus(ref),
+		v1alpha2.ClusterVersion{}.OpenAPIModelName():                      schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterVersion(ref),
+		v1alpha2.NamedExtension{}.OpenAPIModelName():                      schema_clusterpassdev_apis_multicluster_v1alpha2_NamedExtension(ref),
+		v1alpha2.PlacementDecision{}.OpenAPIModelName():                   schema_clusterpassdev_apis_multicluster_v1alpha2_PlacementDecision(ref),
+		v1alpha2.PlacementDecisionList{}.OpenAPIModelName():               schema_clusterpassdev_apis_multicluster_v1alpha2_PlacementDecisionList(ref),
+		v1alpha2.Property{}.OpenAPIModelName():                            schema_clusterpassdev_apis_multicluster_v1alpha2_Property(ref),
 		v1.AggregationRule{}.OpenAPIModelName():                           schema_k8sio_api_rbac_v1_AggregationRule(ref),
 		v1.ClusterRole{}.OpenAPIModelName():                               schema_k8sio_api_rbac_v1_ClusterRole(ref),
 		v1.ClusterRoleBinding{}.OpenAPIModelName():                        schema_k8sio_api_rbac_v1_ClusterRoleBinding(ref),
@@ -3114,6 +3130,637 @@ func schema_clusterpassdev_apis_multicluster_v1alpha1_Role(ref common.ReferenceC
 		},
 		Dependencies: []string{
 			v1.PolicyRule{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_AccessProvider(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AccessProvider is one way to reach a cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is the name of the provider, of 1 to 253 characters. Consumers choose a provider by its name.",
+							Default:     "",
+							MinLength:   ptr.To[int64](1),
+							MaxLength:   ptr.To[int64](253),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Cluster says how to reach the cluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha2.Cluster{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name", "cluster"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.Cluster{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_Cluster(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Cluster says how to reach the API server of a cluster. Its fields are those of a kubeconfig's cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Server is the URL of the API server: absolute, with a host, of at most 2048 characters.",
+							Default:     "",
+							MaxLength:   ptr.To[int64](2048),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"tls-server-name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "TLSServerName is the name that the server's certificate is verified for, if it is not the host of the URL. At most 253 characters.",
+							MaxLength:   ptr.To[int64](253),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"insecure-skip-tls-verify": {
+						SchemaProps: spec.SchemaProps{
+							Description: "InsecureSkipTLSVerify turns the verification of the server's certificate off.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"certificate-authority-data": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "CertificateAuthorityData holds the PEM-encoded certificates with which the server's certificate is verified.",
+							Type:        []string{"string"},
+							Format:      "byte",
+						},
+					},
+					"proxy-url": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ProxyURL is the URL of the proxy through which the server is reached: http, https or socks5, with a host, of at most 2048 characters. Empty means no proxy.",
+							MaxLength:   ptr.To[int64](2048),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"disable-compression": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DisableCompression turns the compression of the server's answers off.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"extensions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Extensions hold what a provider needs beside the other fields, such as client.authentication.k8s.io/exec for a credential plugin.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha2.NamedExtension{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"server"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.NamedExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterDecision(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterDecision is one cluster that was chosen.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"clusterProfileRef": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterProfileRef refers to the ClusterProfile of the cluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha2.ClusterProfileReference{}.OpenAPIModelName()),
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Reason says why the cluster was chosen.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"clusterProfileRef"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.ClusterProfileReference{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterManager(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterManager is a system that manages clusters, such as Open Cluster Management, KubeFleet or Karmada.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is the name of the manager, a label value of 1 to 63 characters. The label x-k8s.io/cluster-manager has the same value.",
+							Default:     "",
+							MinLength:   ptr.To[int64](1),
+							MaxLength:   ptr.To[int64](63),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfile(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterProfile represents one cluster of the inventory.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object's metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Spec names the cluster and its manager.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha2.ClusterProfileSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status is what the manager knows of the cluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha2.ClusterProfileStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.ClusterProfileSpec{}.OpenAPIModelName(), v1alpha2.ClusterProfileStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterProfileList is a list of ClusterProfiles.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Items are the ClusterProfiles.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha2.ClusterProfile{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.ClusterProfile{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileReference(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterProfileReference refers to a ClusterProfile.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is the name of the ClusterProfile, a DNS subdomain.",
+							Default:     "",
+							MinLength:   ptr.To[int64](1),
+							MaxLength:   ptr.To[int64](253),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace is the namespace of the ClusterProfile, a DNS label. Empty means the namespace of the PlacementDecision.",
+							MaxLength:   ptr.To[int64](63),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterProfileSpec names a cluster and its manager.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"displayName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DisplayName is the name of the cluster for people.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clusterManager": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClusterManager is the manager that owns the ClusterProfile. It is immutable.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha2.ClusterManager{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"clusterManager"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.ClusterManager{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterProfileStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterProfileStatus is what the manager knows of a cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions are the conditions of the cluster, such as ControlPlaneHealthy.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(metav1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Version has the versions of the cluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha2.ClusterVersion{}.OpenAPIModelName()),
+						},
+					},
+					"properties": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Properties are properties of the cluster: those of ClusterProperty (KEP-2149) and those that the manager defines.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha2.Property{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"accessProviders": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "AccessProviders are the ways to reach the cluster. At most 64.",
+							MaxItems:    ptr.To[int64](64),
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha2.AccessProvider{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.AccessProvider{}.OpenAPIModelName(), v1alpha2.ClusterVersion{}.OpenAPIModelName(), v1alpha2.Property{}.OpenAPIModelName(), metav1.Condition{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_ClusterVersion(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ClusterVersion has the versions of a cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kubernetes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kubernetes is the Kubernetes version of the cluster.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_NamedExtension(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NamedExtension is an object of a provider under a name.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is the name of the extension, of 1 to 253 characters.",
+							Default:     "",
+							MinLength:   ptr.To[int64](1),
+							MaxLength:   ptr.To[int64](253),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"extension": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Extension is the object.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name", "extension"},
+			},
+		},
+		Dependencies: []string{
+			runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_PlacementDecision(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlacementDecision is one slice of the clusters that a scheduler has chosen.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard object's metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"decisions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Decisions are the clusters that were chosen. It may be empty. At most 100.",
+							MaxItems:    ptr.To[int64](100),
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha2.ClusterDecision{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"schedulerName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "SchedulerName is the name of the scheduler that made the decision.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"decisions"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.ClusterDecision{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_PlacementDecisionList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PlacementDecisionList is a list of PlacementDecisions.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Items are the PlacementDecisions.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha2.PlacementDecision{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha2.PlacementDecision{}.OpenAPIModelName(), metav1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_clusterpassdev_apis_multicluster_v1alpha2_Property(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Property is a property of a cluster.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name is the name of the property, of 1 to 253 characters.",
+							Default:     "",
+							MinLength:   ptr.To[int64](1),
+							MaxLength:   ptr.To[int64](253),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Value is the value of the property, of 1 to 1024 characters.",
+							Default:     "",
+							MinLength:   ptr.To[int64](1),
+							MaxLength:   ptr.To[int64](1024),
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"lastObservedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "LastObservedTime is when the manager last read the property from the cluster.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"name", "value"},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
 	}
 }
 

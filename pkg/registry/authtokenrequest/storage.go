@@ -105,8 +105,12 @@ func (server) Destroy() {}
 // NamespaceScoped implements rest.Scoper.
 func (server) NamespaceScoped() bool { return true }
 
-// GroupVersionKind implements rest.GroupVersionKindProvider.
+// GroupVersionKind implements rest.GroupVersionKindProvider. v1alpha2 has no AuthTokenRequest:
+// clusterprofiles/token takes that of v1alpha1 there, as pods/eviction takes that of policy.
 func (server) GroupVersionKind(containing schema.GroupVersion) schema.GroupVersionKind {
+	if containing.Group == v1alpha1.GroupName {
+		containing = v1alpha1.SchemeGroupVersion
+	}
 	return containing.WithKind("AuthTokenRequest")
 }
 

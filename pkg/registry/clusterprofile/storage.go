@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/registry/internal/bounded"
 	"clusterpass.dev/pkg/registry/internal/selection"
 	"clusterpass.dev/pkg/registry/internal/table"
@@ -32,11 +33,13 @@ var selected = selection.New(profileKind, managerField, map[string]func(*invento
 })
 
 // AddFieldLabelConversion makes scheme accept the field selectors of ClusterProfiles.
-func AddFieldLabelConversion(scheme *runtime.Scheme) error { return selected.AddConversion(scheme) }
+func AddFieldLabelConversion(scheme *runtime.Scheme) error {
+	return selected.AddConversion(scheme, v1alpha2.SchemeGroupVersion)
+}
 
 // NewREST returns the storage of clusterprofiles and of clusterprofiles/status. In scheme, the Go
-// type must be registered both for v1alpha1 and for the internal version, and AddDefaults and
-// AddFieldLabelConversion must have been called.
+// type must be registered both for v1alpha1 and for the internal version, with conversions for
+// v1alpha2, and AddDefaults and AddFieldLabelConversion must have been called.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bounded.Store, *bounded.Status, error) {
 	main := newStrategy(scheme)
 	store := &genericregistry.Store{

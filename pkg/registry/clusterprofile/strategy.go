@@ -11,7 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 )
 
@@ -26,12 +28,43 @@ func newStrategy(typer runtime.ObjectTyper) strategy {
 	return strategy{registrystrategy.NewMain(typer, inventoryv1alpha1.GroupVersion)}
 }
 
-func newStatusStrategy(typer runtime.ObjectTyper) registrystrategy.Status[*inventoryv1alpha1.ClusterProfile] {
-	return registrystrategy.NewStatus(typer, inventoryv1alpha1.GroupVersion,
+// statusStrategy is for the subresource status.
+type statusStrategy struct {
+	registrystrategy.Status[*inventoryv1alpha1.ClusterProfile]
+}
+
+func newStatusStrategy(typer runtime.ObjectTyper) statusStrategy {
+	return statusStrategy{registrystrategy.NewStatus(typer, inventoryv1alpha1.GroupVersion,
 		func(changed, old *inventoryv1alpha1.ClusterProfile) { changed.Spec = old.Spec },
 		func(obj *inventoryv1alpha1.ClusterProfile) field.ErrorList {
 			return validateStatus(&obj.Status, field.NewPath("status"))
-		})
+		})}
+}
+
+// bothVersions returns fields, which has those of v1alpha1, with the same for v1alpha2.
+func bothVersions(fields map[fieldpath.APIVersion]*fieldpath.Set) map[fieldpath.APIVersion]*fieldpath.Set {
+	fields[fieldpath.APIVersion(v1alpha2.SchemeGroupVersion.String())] =
+		fields[fieldpath.APIVersion(inventoryv1alpha1.GroupVersion.String())]
+	return fields
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return bothVersions(s.Main.GetResetFields())
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (s statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return bothVersions(s.Status.GetResetFields())
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	errs := s.Status.ValidateUpdate(ctx, obj, old)
+	if registrystrategy.IsV1alpha2(ctx) {
+		errs = append(errs, validateV1alpha2Status(&toProfile(obj).Status, &toProfile(old).Status, field.NewPath("status"))...)
+	}
+	return errs
 }
 
 // AddDefaults makes scheme decode a profile without conditions as one with an empty list.
@@ -52,18 +85,30 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 }
 
 // PrepareForUpdate implements rest.RESTUpdateStrategy: the status stays, and the generation counts
-// changes of the spec.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+// changes of the spec. A request in v1alpha2 removes what that version lacks, as one to a CRD with
+// both versions does.
+func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	profile, oldProfile := toProfile(obj), toProfile(old)
 	profile.Status = oldProfile.Status
+	if registrystrategy.IsV1alpha2(ctx) {
+		profile.Status = *oldProfile.Status.DeepCopy()
+		profile.Status.CredentialProviders = nil
+		for i := range profile.Status.AccessProviders {
+			profile.Status.AccessProviders[i].Cluster.CertificateAuthority = ""
+		}
+	}
 	if !apiequality.Semantic.DeepEqual(profile.Spec, oldProfile.Spec) {
 		profile.Generation = oldProfile.Generation + 1
 	}
 }
 
 // Validate implements rest.RESTCreateStrategy.
-func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validateCreate(toProfile(obj))
+func (strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	errs := validateCreate(toProfile(obj))
+	if registrystrategy.IsV1alpha2(ctx) {
+		errs = append(errs, validateV1alpha2Manager(toProfile(obj).Spec.ClusterManager.Name)...)
+	}
+	return errs
 }
 
 // ValidateUpdate implements rest.RESTUpdateStrategy.

@@ -10,9 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/test/integration/parity"
 	"clusterpass.dev/test/registrytest"
 )
@@ -23,6 +25,7 @@ func testScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
+	require.NoError(t, v1alpha2.AddToScheme(scheme))
 	metav1.AddToGroupVersion(scheme, inventoryv1alpha1.GroupVersion)
 	AddDefaults(scheme)
 	require.NoError(t, AddFieldLabelConversion(scheme))
@@ -102,7 +105,9 @@ func TestStrategies_Parity(t *testing.T) {
 
 // Each strategy resets what the other sets.
 func TestStrategies_ResetFields(t *testing.T) {
-	registrytest.ResetFields(t, inventoryv1alpha1.GroupVersion, newStrategy(testScheme(t)), newStatusStrategy(testScheme(t)))
+	for _, version := range []schema.GroupVersion{inventoryv1alpha1.GroupVersion, v1alpha2.SchemeGroupVersion} {
+		registrytest.ResetFields(t, version, newStrategy(testScheme(t)), newStatusStrategy(testScheme(t)))
+	}
 }
 
 // The strategy is that of a custom resource.

@@ -6,15 +6,19 @@ package clusterprofile
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"reflect"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/bounds"
 	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 	"clusterpass.dev/pkg/taints"
@@ -149,4 +153,118 @@ func validateExtension(raw []byte, path *field.Path) field.ErrorList {
 	default:
 		return nil
 	}
+}
+
+// proxySchemes are those of a proxy-url in v1alpha2.
+var proxySchemes = sets.New("http", "https", "socks5")
+
+// validateV1alpha2Manager returns what v1alpha2 refuses in the name of a manager. An update needs
+// no such check: the name is immutable.
+func validateV1alpha2Manager(name string) field.ErrorList {
+	return registryvalidation.Invalid(utilvalidation.IsValidLabelValue(name), name, field.NewPath("spec", "clusterManager", "name"))
+}
+
+// validateV1alpha2Status returns what v1alpha2 refuses in status and validateStatus accepts. Like a
+// CRD's, the validation ratchets: a value that old, the stored status, has as well is not refused.
+func validateV1alpha2Status(status, old *inventoryv1alpha1.ClusterProfileStatus, path *field.Path) field.ErrorList {
+	providers := path.Child("accessProviders")
+	if apiequality.Semantic.DeepEqual(status.AccessProviders, old.AccessProviders) {
+		return nil
+	}
+	if errs := registryvalidation.Count(len(status.AccessProviders), v1alpha2.MaxAccessProviders, providers); len(errs) > 0 {
+		return errs
+	}
+	stored := map[string]*clientcmdv1.Cluster{}
+	for i := range old.AccessProviders {
+		stored[old.AccessProviders[i].Name] = &old.AccessProviders[i].Cluster
+	}
+	var errs field.ErrorList
+	for i := range status.AccessProviders {
+		if bounds.Enough(errs) {
+			break
+		}
+		provider, at := &status.AccessProviders[i], providers.Index(i)
+		was := stored[provider.Name]
+		if was == nil {
+			errs = append(errs, registryvalidation.Length(provider.Name, v1alpha2.MaxNameLength, at.Child("name"))...)
+		}
+		errs = append(errs, validateV1alpha2Cluster(&provider.Cluster, was, at.Child("cluster"))...)
+	}
+	return errs
+}
+
+// validateV1alpha2Cluster is validateV1alpha2Status for the cluster of a provider. old is nil for a
+// new provider.
+func validateV1alpha2Cluster(cluster, old *clientcmdv1.Cluster, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if old == nil || cluster.Server != old.Server {
+		errs = append(errs, validateV1alpha2Server(cluster, path.Child("server"))...)
+	}
+	if old == nil || cluster.TLSServerName != old.TLSServerName {
+		errs = append(errs, registryvalidation.Length(cluster.TLSServerName, v1alpha2.MaxNameLength, path.Child("tls-server-name"))...)
+	}
+	if cluster.ProxyURL != "" && (old == nil || cluster.ProxyURL != old.ProxyURL) {
+		errs = append(errs, validateV1alpha2ProxyURL(cluster.ProxyURL, path.Child("proxy-url"))...)
+	}
+	if old == nil || !apiequality.Semantic.DeepEqual(cluster.Extensions, old.Extensions) {
+		errs = append(errs, validateV1alpha2Extensions(cluster.Extensions, path.Child("extensions"))...)
+	}
+	return errs
+}
+
+func validateV1alpha2Server(cluster *clientcmdv1.Cluster, path *field.Path) field.ErrorList {
+	switch {
+	case reflect.ValueOf(*cluster).IsZero():
+		return field.ErrorList{field.Required(path, "")}
+	case cluster.Server == "":
+		return nil // validateCluster reports it
+	}
+	if errs := registryvalidation.Length(cluster.Server, v1alpha2.MaxURLLength, path); len(errs) > 0 {
+		return errs
+	}
+	if hostURL(cluster.Server) == nil {
+		return field.ErrorList{field.Invalid(path, cluster.Server, "must be an absolute URL with a host")}
+	}
+	return nil
+}
+
+// validateV1alpha2ProxyURL does not repeat the URL, which may have a password.
+func validateV1alpha2ProxyURL(proxy string, path *field.Path) field.ErrorList {
+	if errs := registryvalidation.Length(proxy, v1alpha2.MaxURLLength, path); len(errs) > 0 {
+		return errs
+	}
+	if parsed := hostURL(proxy); parsed == nil || !proxySchemes.Has(parsed.Scheme) {
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "must be a URL with the scheme http, https or socks5 and a host")}
+	}
+	return nil
+}
+
+// hostURL returns an absolute URL with a host, parsed as the CEL library of Kubernetes does, and
+// nil for any other string.
+func hostURL(s string) *url.URL {
+	if _, err := url.ParseRequestURI(s); err != nil {
+		return nil
+	}
+	parsed, err := url.Parse(s)
+	if err != nil || parsed.Host == "" {
+		return nil
+	}
+	return parsed
+}
+
+func validateV1alpha2Extensions(extensions []clientcmdv1.NamedExtension, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i := range extensions {
+		if bounds.Enough(errs) {
+			break
+		}
+		name, at := extensions[i].Name, path.Index(i).Child("name")
+		if name == "" {
+			continue // validateCluster reports it
+		}
+		errs = append(errs, registryvalidation.Key(name, seen, at)...)
+		errs = append(errs, registryvalidation.Length(name, v1alpha2.MaxNameLength, at)...)
+	}
+	return errs
 }

@@ -12,12 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/bounds"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
+	registryvalidation "clusterpass.dev/pkg/registry/internal/validation"
 )
 
 // maxDecisions is the limit of upstream's CRD for one slice.
@@ -82,15 +85,55 @@ func userOf(ctx context.Context) string {
 }
 
 // Validate implements rest.RESTCreateStrategy.
-func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+func (strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
 	decision := toDecision(obj)
 	errs := validation.ValidateObjectMeta(&decision.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
-	return append(errs, validateDecisions(decision.Decisions, field.NewPath("decisions"))...)
+	errs = append(errs, validateDecisions(decision.Decisions, field.NewPath("decisions"))...)
+	if registrystrategy.IsV1alpha2(ctx) {
+		errs = append(errs, validateV1alpha2References(decision.Decisions, field.NewPath("decisions"))...)
+	}
+	return errs
 }
 
-// ValidateUpdate implements rest.RESTUpdateStrategy.
-func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validateDecisions(toDecision(obj).Decisions, field.NewPath("decisions"))
+// ValidateUpdate implements rest.RESTUpdateStrategy. Like a CRD's, the validation ratchets:
+// v1alpha2 accepts references that were stored through v1alpha1 while the list of decisions does
+// not change.
+func (strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	decisions := toDecision(obj).Decisions
+	errs := validateDecisions(decisions, field.NewPath("decisions"))
+	if registrystrategy.IsV1alpha2(ctx) && !apiequality.Semantic.DeepEqual(decisions, toDecision(old).Decisions) {
+		errs = append(errs, validateV1alpha2References(decisions, field.NewPath("decisions"))...)
+	}
+	return errs
+}
+
+// validateV1alpha2References returns what v1alpha2 refuses in decisions and validateDecisions
+// accepts.
+func validateV1alpha2References(decisions []inventoryv1alpha1.ClusterDecision, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range decisions {
+		if bounds.Enough(errs) {
+			break
+		}
+		reference, at := decisions[i].ClusterProfileRef, path.Index(i).Child("clusterProfileRef")
+		if reference.Name != "" {
+			errs = append(errs, validateName(reference.Name, utilvalidation.DNS1123SubdomainMaxLength,
+				utilvalidation.IsDNS1123Subdomain, at.Child("name"))...)
+		}
+		if reference.Namespace != "" {
+			errs = append(errs, validateName(reference.Namespace, utilvalidation.DNS1123LabelMaxLength,
+				utilvalidation.IsDNS1123Label, at.Child("namespace"))...)
+		}
+	}
+	return errs
+}
+
+// validateName does not repeat a name that is longer than limit.
+func validateName(name string, limit int, validate func(string) []string, path *field.Path) field.ErrorList {
+	if errs := registryvalidation.Length(name, limit, path); len(errs) > 0 {
+		return errs
+	}
+	return registryvalidation.Invalid(validate(name), name, path)
 }
 
 // validateDecisions refuses a missing list, and accepts an empty one.

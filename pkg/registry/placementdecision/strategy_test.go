@@ -17,6 +17,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
 	"clusterpass.dev/pkg/registry/internal/table"
 	"clusterpass.dev/test/integration/parity"
@@ -29,6 +30,7 @@ type placementDecision = inventoryv1alpha1.PlacementDecision
 func TestStrategy_Parity(t *testing.T) {
 	scheme := runtime.NewScheme()
 	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
+	require.NoError(t, v1alpha2.AddToScheme(scheme))
 	metav1.AddToGroupVersion(scheme, inventoryv1alpha1.GroupVersion)
 	registrytest.Parity(t, parity.PlacementDecisions, scheme, strategy{registrystrategy.New(scheme)}, nil)
 }

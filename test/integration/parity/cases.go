@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 )
 
 // Verdict is what becomes of a request.
@@ -62,9 +64,12 @@ type Case struct {
 	Name string `json:"name"`
 	// Resource is the plural name, the same for all cases of a file.
 	Resource string `json:"-"`
-	Verb     Verb   `json:"verb"`
-	// Before is the object that is there already, status included. Creates have none; for other verbs
-	// a plain object of the resource stands for none, unless Absent is set.
+	// Version is the version of the API in which the request is made, the same for all cases of a
+	// file.
+	Version string `json:"-"`
+	Verb    Verb   `json:"verb"`
+	// Before is the object that is there already, status included, made in v1alpha1. Creates have
+	// none; for other verbs a plain object of the resource stands for none, unless Absent is set.
 	Before map[string]any `json:"before,omitempty"`
 	Absent bool           `json:"absent,omitempty"`
 	// Object is sent. Its apiVersion, kind and, unless the case is about them, name and
@@ -118,8 +123,12 @@ func Cases(t testing.TB) []Case {
 	for _, path := range paths {
 		resource, _, _ := strings.Cut(strings.TrimSuffix(path, ".yaml"), "-")
 		require.Contains(t, kinds, resource)
+		version := inventoryv1alpha1.Version
+		if later := v1alpha2.SchemeGroupVersion.Version; strings.HasSuffix(path, "-"+later+".yaml") {
+			version = later
+		}
 		for _, c := range parse(t, path) {
-			c.Resource = resource
+			c.Resource, c.Version = resource, version
 			all = append(all, c)
 		}
 	}
@@ -131,7 +140,11 @@ func Cases(t testing.TB) []Case {
 
 func parse(t testing.TB, path string) []Case {
 	t.Helper()
-	text, err := template.New(path).Funcs(template.FuncMap{"repeat": strings.Repeat}).ParseFS(files, path)
+	text, err := template.New(path).Funcs(template.FuncMap{
+		"repeat":  strings.Repeat,
+		"list":    func(n int) []int { return make([]int, n) },
+		"strings": func(all ...string) []string { return all },
+	}).ParseFS(files, path)
 	require.NoError(t, err)
 	var data bytes.Buffer
 	require.NoError(t, text.Execute(&data, nil))
@@ -150,14 +163,14 @@ func complete(t testing.TB, c *Case) {
 		c.Before = kind.plain
 	}
 	if c.Before != nil {
-		c.Before = withIdentity(c.Before, kind.kind)
+		c.Before = withIdentity(c.Before, inventoryv1alpha1.Version, kind.kind)
 	}
-	c.Object = withIdentity(c.Object, kind.kind)
+	c.Object = withIdentity(c.Object, c.Version, kind.kind)
 }
 
 // withIdentity returns a copy of object with what makes it addressable.
-func withIdentity(object map[string]any, kind string) map[string]any {
-	out := map[string]any{"apiVersion": inventoryv1alpha1.GroupVersion.String(), "kind": kind}
+func withIdentity(object map[string]any, version, kind string) map[string]any {
+	out := map[string]any{"apiVersion": inventoryv1alpha1.Group + "/" + version, "kind": kind}
 	metadata := map[string]any{"name": Name}
 	for key, value := range object {
 		given, ok := value.(map[string]any)
@@ -176,5 +189,5 @@ func withIdentity(object map[string]any, kind string) map[string]any {
 
 // String names the case in the output of a test.
 func (c *Case) String() string {
-	return fmt.Sprintf("%s/%s/%s", c.Resource, c.Verb, c.Name)
+	return fmt.Sprintf("%s/%s/%s/%s", c.Version, c.Resource, c.Verb, c.Name)
 }

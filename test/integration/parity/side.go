@@ -61,20 +61,23 @@ func NewSide(t testing.TB, config *rest.Config) *Side {
 // Send makes the request of c. It leaves nothing behind.
 func (s *Side) Send(t testing.TB, c *Case) Outcome {
 	t.Helper()
-	client := s.client.Resource(inventoryv1alpha1.GroupVersion.WithResource(c.Resource)).Namespace(namespace)
+	resource := inventoryv1alpha1.GroupVersion.WithResource(c.Resource)
+	stored := s.client.Resource(resource).Namespace(namespace)
+	resource.Version = c.Version
+	client := s.client.Resource(resource).Namespace(namespace)
 	object := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(c.Object)}
-	defer func() { remove(t, client, object.GetName()) }() // whatever fails: the next case uses the name too
+	defer func() { remove(t, stored, object.GetName()) }() // whatever fails: the next case uses the name too
 	if c.Before != nil {
-		createBefore(t, client, c.Before)
+		createBefore(t, stored, c.Before)
 	}
 	answer, err := request(t, client, c, object)
 	if err != nil {
 		return Outcome{Verdict: verdictOf(err), Err: err}
 	}
 	object = answer
-	stored, err := client.Get(t.Context(), answer.GetName(), metav1.GetOptions{})
+	found, err := stored.Get(t.Context(), answer.GetName(), metav1.GetOptions{})
 	require.NoError(t, err)
-	return Outcome{Verdict: Accepted, Content: contentOf(stored), Applied: appliedBy(stored)}
+	return Outcome{Verdict: Accepted, Content: contentOf(found), Applied: appliedBy(found)}
 }
 
 func request(

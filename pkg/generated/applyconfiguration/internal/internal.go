@@ -888,6 +888,188 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: io.k8s.api.rbac.v1.PolicyRule
           elementRelationship: atomic
+- name: dev.clusterpass.apis.multicluster.v1alpha2.AccessProvider
+  map:
+    fields:
+    - name: cluster
+      type:
+        namedType: dev.clusterpass.apis.multicluster.v1alpha2.Cluster
+      default: {}
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.multicluster.v1alpha2.Cluster
+  map:
+    fields:
+    - name: certificate-authority-data
+      type:
+        scalar: string
+    - name: disable-compression
+      type:
+        scalar: boolean
+    - name: extensions
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha2.NamedExtension
+          elementRelationship: associative
+          keys:
+          - name
+    - name: insecure-skip-tls-verify
+      type:
+        scalar: boolean
+    - name: proxy-url
+      type:
+        scalar: string
+    - name: server
+      type:
+        scalar: string
+      default: ""
+    - name: tls-server-name
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterDecision
+  map:
+    fields:
+    - name: clusterProfileRef
+      type:
+        namedType: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfileReference
+      default: {}
+    - name: reason
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterManager
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfile
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfileSpec
+      default: {}
+    - name: status
+      type:
+        namedType: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfileStatus
+      default: {}
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfileReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfileSpec
+  map:
+    fields:
+    - name: clusterManager
+      type:
+        namedType: dev.clusterpass.apis.multicluster.v1alpha2.ClusterManager
+      default: {}
+    - name: displayName
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterProfileStatus
+  map:
+    fields:
+    - name: accessProviders
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha2.AccessProvider
+          elementRelationship: associative
+          keys:
+          - name
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: properties
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha2.Property
+          elementRelationship: associative
+          keys:
+          - name
+    - name: version
+      type:
+        namedType: dev.clusterpass.apis.multicluster.v1alpha2.ClusterVersion
+      default: {}
+- name: dev.clusterpass.apis.multicluster.v1alpha2.ClusterVersion
+  map:
+    fields:
+    - name: kubernetes
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.multicluster.v1alpha2.NamedExtension
+  map:
+    fields:
+    - name: extension
+      type:
+        namedType: __untyped_atomic_
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: dev.clusterpass.apis.multicluster.v1alpha2.PlacementDecision
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: decisions
+      type:
+        list:
+          elementType:
+            namedType: dev.clusterpass.apis.multicluster.v1alpha2.ClusterDecision
+          elementRelationship: atomic
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: schedulerName
+      type:
+        scalar: string
+- name: dev.clusterpass.apis.multicluster.v1alpha2.Property
+  map:
+    fields:
+    - name: lastObservedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+      default: ""
 - name: io.k8s.api.rbac.v1.PolicyRule
   map:
     fields:
@@ -1109,6 +1291,18 @@ var schemaYAML = typed.YAMLObject(`types:
     elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
   scalar: untyped
+- name: io.k8s.apimachinery.pkg.runtime.RawExtension
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
 - name: io.k8s.apimachinery.pkg.util.intstr.IntOrString
   scalar: untyped
 - name: io.k8s.client-go.tools.clientcmd.api.v1.Cluster

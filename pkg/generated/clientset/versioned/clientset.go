@@ -11,6 +11,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha2"
 	discovery "k8s.io/client-go/discovery"
 	rest "k8s.io/client-go/rest"
 	flowcontrol "k8s.io/client-go/util/flowcontrol"
@@ -20,6 +21,7 @@ type Interface interface {
 	Discovery() discovery.DiscoveryInterfaces
 	ClusterpassV1alpha1() clusterpassv1alpha1.ClusterpassV1alpha1Interface
 	MulticlusterV1alpha1() multiclusterv1alpha1.MulticlusterV1alpha1Interface
+	MulticlusterV1alpha2() multiclusterv1alpha2.MulticlusterV1alpha2Interface
 }
 
 // Clientset contains the clients for groups.
@@ -27,6 +29,7 @@ type Clientset struct {
 	*discovery.DiscoveryClient
 	clusterpassV1alpha1  *clusterpassv1alpha1.ClusterpassV1alpha1Client
 	multiclusterV1alpha1 *multiclusterv1alpha1.MulticlusterV1alpha1Client
+	multiclusterV1alpha2 *multiclusterv1alpha2.MulticlusterV1alpha2Client
 }
 
 // ClusterpassV1alpha1 retrieves the ClusterpassV1alpha1Client
@@ -37,6 +40,11 @@ func (c *Clientset) ClusterpassV1alpha1() clusterpassv1alpha1.ClusterpassV1alpha
 // MulticlusterV1alpha1 retrieves the MulticlusterV1alpha1Client
 func (c *Clientset) MulticlusterV1alpha1() multiclusterv1alpha1.MulticlusterV1alpha1Interface {
 	return c.multiclusterV1alpha1
+}
+
+// MulticlusterV1alpha2 retrieves the MulticlusterV1alpha2Client
+func (c *Clientset) MulticlusterV1alpha2() multiclusterv1alpha2.MulticlusterV1alpha2Interface {
+	return c.multiclusterV1alpha2
 }
 
 // Discovery retrieves the DiscoveryClient
@@ -91,6 +99,10 @@ func NewForConfigAndClient(c *rest.Config, httpClient *http.Client) (*Clientset,
 	if err != nil {
 		return nil, err
 	}
+	cs.multiclusterV1alpha2, err = multiclusterv1alpha2.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
 
 	cs.DiscoveryClient, err = discovery.NewDiscoveryClientForConfigAndClient(&configShallowCopy, httpClient)
 	if err != nil {
@@ -114,6 +126,7 @@ func New(c rest.Interface) *Clientset {
 	var cs Clientset
 	cs.clusterpassV1alpha1 = clusterpassv1alpha1.New(c)
 	cs.multiclusterV1alpha1 = multiclusterv1alpha1.New(c)
+	cs.multiclusterV1alpha2 = multiclusterv1alpha2.New(c)
 
 	cs.DiscoveryClient = discovery.NewDiscoveryClient(c)
 	return &cs

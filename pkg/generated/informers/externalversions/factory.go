@@ -14,6 +14,7 @@ import (
 	versioned "clusterpass.dev/pkg/generated/clientset/versioned"
 	clusterpass "clusterpass.dev/pkg/generated/informers/externalversions/clusterpass"
 	internalinterfaces "clusterpass.dev/pkg/generated/informers/externalversions/internalinterfaces"
+	multicluster "clusterpass.dev/pkg/generated/informers/externalversions/multicluster"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -313,8 +314,13 @@ type SharedInformerFactory interface {
 	InformerFor(obj runtime.Object, newFunc internalinterfaces.NewInformerFunc) cache.SharedIndexInformer
 
 	Clusterpass() clusterpass.Interface
+	Multicluster() multicluster.Interface
 }
 
 func (f *sharedInformerFactory) Clusterpass() clusterpass.Interface {
 	return clusterpass.New(f, f.namespace, f.tweakListOptions)
+}
+
+func (f *sharedInformerFactory) Multicluster() multicluster.Interface {
+	return multicluster.New(f, f.namespace, f.tweakListOptions)
 }

@@ -9,6 +9,7 @@ import (
 	fmt "fmt"
 
 	v1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	v1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	cache "k8s.io/client-go/tools/cache"
 )
@@ -48,6 +49,12 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().ClusterScores().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("placements"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Clusterpass().V1alpha1().Placements().Informer()}, nil
+
+		// Group=multicluster.x-k8s.io, Version=v1alpha2
+	case v1alpha2.SchemeGroupVersion.WithResource("clusterprofiles"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Multicluster().V1alpha2().ClusterProfiles().Informer()}, nil
+	case v1alpha2.SchemeGroupVersion.WithResource("placementdecisions"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Multicluster().V1alpha2().PlacementDecisions().Informer()}, nil
 
 	}
 

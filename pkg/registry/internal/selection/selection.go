@@ -36,15 +36,22 @@ func New[T metav1.Object](kind schema.GroupVersionKind, index string, fields map
 	return &Selection[T]{kind: kind, fields: all, index: index}
 }
 
-// AddConversion makes scheme accept the field selectors.
-func (s *Selection[T]) AddConversion(scheme *runtime.Scheme) error {
-	return scheme.AddFieldLabelConversionFunc(s.kind, func(label, value string) (string, string, error) {
-		if s.fields[label] == nil {
-			known := slices.Sorted(maps.Keys(s.fields))
-			return "", "", fmt.Errorf("%q is not a known field selector: only \"%s\"", label, strings.Join(known, `", "`))
+// AddConversion makes scheme accept the field selectors in the version of the kind, and in others.
+func (s *Selection[T]) AddConversion(scheme *runtime.Scheme, others ...schema.GroupVersion) error {
+	for _, version := range append(others, s.kind.GroupVersion()) {
+		if err := scheme.AddFieldLabelConversionFunc(version.WithKind(s.kind.Kind), s.convert); err != nil {
+			return err
 		}
-		return label, value, nil
-	})
+	}
+	return nil
+}
+
+func (s *Selection[T]) convert(label, value string) (convertedLabel, convertedValue string, err error) {
+	if s.fields[label] == nil {
+		known := slices.Sorted(maps.Keys(s.fields))
+		return "", "", fmt.Errorf("%q is not a known field selector: only \"%s\"", label, strings.Join(known, `", "`))
+	}
+	return label, value, nil
 }
 
 // Attributes implements storage.AttrFunc: it returns the labels and fields of an object, for

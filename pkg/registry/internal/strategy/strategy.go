@@ -11,8 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 )
 
 // Namespaced is the part of a strategy in which a namespaced resource behaves as a custom
@@ -103,6 +106,13 @@ func (s Status[T]) ValidateUpdate(_ context.Context, obj, _ runtime.Object) fiel
 func To[T any](obj runtime.Object) T {
 	//nolint:forcetypeassert,errcheck // A strategy cannot return an error, and the store holds nothing else.
 	return obj.(T)
+}
+
+// IsV1alpha2 returns whether ctx comes from a request in multicluster.x-k8s.io/v1alpha2, which
+// refuses more than v1alpha1.
+func IsV1alpha2(ctx context.Context) bool {
+	info, ok := genericapirequest.RequestInfoFrom(ctx)
+	return ok && info.APIGroup == v1alpha2.GroupName && info.APIVersion == v1alpha2.SchemeGroupVersion.Version
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.

@@ -12,6 +12,8 @@ import (
 	fakeclusterpassv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/clusterpass/v1alpha1/fake"
 	multiclusterv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha1"
 	fakemulticlusterv1alpha1 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha1/fake"
+	multiclusterv1alpha2 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha2"
+	fakemulticlusterv1alpha2 "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha2/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -133,4 +135,9 @@ func (c *Clientset) ClusterpassV1alpha1() clusterpassv1alpha1.ClusterpassV1alpha
 // MulticlusterV1alpha1 retrieves the MulticlusterV1alpha1Client
 func (c *Clientset) MulticlusterV1alpha1() multiclusterv1alpha1.MulticlusterV1alpha1Interface {
 	return &fakemulticlusterv1alpha1.FakeMulticlusterV1alpha1{Fake: &c.Fake}
+}
+
+// MulticlusterV1alpha2 retrieves the MulticlusterV1alpha2Client
+func (c *Clientset) MulticlusterV1alpha2() multiclusterv1alpha2.MulticlusterV1alpha2Interface {
+	return &fakemulticlusterv1alpha2.FakeMulticlusterV1alpha2{Fake: &c.Fake}
 }
