@@ -77,7 +77,8 @@ func (f *targetFlags) load(name string) (join.Target, *join.Member, error) {
 // joinOptions are those of join.
 type joinOptions struct {
 	targetFlags
-	labels map[string]string
+	labels   map[string]string
+	memberID string
 	// taints are KEY[=VALUE]:EFFECT.
 	taints  []string
 	allowed join.Allowed
@@ -125,7 +126,7 @@ Run it again to allow other roles or namespaces: it changes only what differs.`,
 	}
 	o.addFlags(cmd)
 	cmd.MarkFlagsOneRequired(flagMemberContext, flagMemberKubeconfig)
-	for _, flag := range []string{"labels", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules",
+	for _, flag := range []string{"labels", "member-id", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules",
 		"allow-usage", "member-server", flagConsumers, "revoke-grants"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
@@ -138,6 +139,9 @@ func (o *joinOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.member.server, "member-server", "", "URL at which the hub reaches the member. Default: that of --member-context.")
 	flags.StringToStringVar(&o.labels, "labels", nil,
 		"Labels of the ClusterProfile. Those of an earlier join that are not given again are removed.")
+	flags.StringVar(&o.memberID, "member-id", "",
+		"Value of the label multicluster.x-k8s.io/inventory-member-id of the ClusterProfile, which is the same on all ClusterProfiles "+
+			"of one cluster. Default: the value that the label has, or the UID of the member's namespace kube-system.")
 	flags.StringSliceVar(&o.taints, "taint", nil, "Taints of the ClusterProfile, as KEY[=VALUE]:EFFECT: "+
 		"NoSelect keeps placements from choosing the cluster until you remove the taint. Existing taints stay.")
 	flags.StringSliceVar(&o.allowed.ClusterRoles, "allow-cluster-roles", []string{"view"}, "ClusterRoles of the member that the hub may bind.")
@@ -173,7 +177,7 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 		return err
 	}
 	options := &join.Options{Target: target, Member: *member, Allowed: o.allowed, Consumers: consumers, Labels: o.labels,
-		CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
+		MemberID: o.memberID, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
 	for _, written := range o.taints {
 		taint, err := join.ParseTaint(written)
 		if err != nil {

@@ -202,6 +202,7 @@ var consequences = map[string]map[string]string{
 		"update authtokengrants/status":       "grants are not revoked: it can't record its progress",
 		"get clusterprofiles":                 "it reaches no member",
 		"patch clusterprofiles/status":        "ClusterProfiles do not show whether their members are healthy",
+		"patch clusterprofiles":               "ClusterProfiles that were not made by join lack the label inventory-member-id",
 		"get clustercredentialsets":           withoutSets,
 		"update clustercredentialsets/status": "ClusterCredentialSets do not show the state of their credentials",
 		"create clustercredentialsets/token":  withoutSets,

@@ -20,6 +20,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/hub"
 )
 
@@ -59,6 +60,10 @@ type Options struct {
 	Allowed Allowed
 	// Labels are set on the ClusterProfile; optional.
 	Labels map[string]string
+	// MemberID is the value of the label inventory-member-id of the ClusterProfile. If it is empty,
+	// the label stays as it is; a ClusterProfile without it gets the UID of the member's namespace
+	// kube-system.
+	MemberID string
 	// Taints are added to those of the ClusterProfile; optional.
 	Taints []clusterpassv1alpha1.ClusterTaint
 	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its
@@ -82,6 +87,12 @@ func (o *Options) Validate() error {
 		if strings.HasPrefix(key, "clusterpass.dev/") || key == inventoryv1alpha1.LabelClusterManagerKey {
 			errs = append(errs, fmt.Errorf("label %s is set by clusterpass", key))
 		}
+		if key == multiclusterv1alpha2.LabelInventoryMemberID {
+			errs = append(errs, fmt.Errorf("label %s is set by --member-id", key))
+		}
+	}
+	for _, problem := range validation.IsValidLabelValue(o.MemberID) {
+		errs = append(errs, fmt.Errorf("--member-id is a label's value: %s", problem))
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ package join
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/endpoint"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
@@ -120,7 +122,14 @@ func leadsElsewhere(access *clientcmdv1.Cluster, m *Member) bool {
 // profileReady makes the hub have the ClusterProfile, with an access provider that leads to the
 // Secret.
 func (j *joiner) profileReady(ctx context.Context, o *Options) error {
-	labels := map[string]string{inventoryv1alpha1.LabelClusterManagerKey: j.ClusterManager}
+	memberID, err := j.inventoryMemberID(ctx, o)
+	if err != nil {
+		return err
+	}
+	labels := map[string]string{
+		inventoryv1alpha1.LabelClusterManagerKey:    j.ClusterManager,
+		multiclusterv1alpha2.LabelInventoryMemberID: memberID,
+	}
 	maps.Copy(labels, o.Labels)
 	annotations := map[string]string{member.MemberUIDAnnotation: j.memberID}
 	// From the beginning, so that no placement selects the cluster first.
@@ -147,6 +156,20 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 		}
 	}
 	return j.accessReady(ctx, o)
+}
+
+// inventoryMemberID returns the value of the label inventory-member-id: that of the options, or
+// else that of the ClusterProfile, or else the UID of the member. The label stays the same as long
+// as the ClusterProfile is for the same cluster.
+func (j *joiner) inventoryMemberID(ctx context.Context, o *Options) (string, error) {
+	if o.MemberID != "" {
+		return o.MemberID, nil
+	}
+	profile, err := j.profile(ctx)
+	if err != nil || profile == nil {
+		return j.memberID, err
+	}
+	return cmp.Or(profile.Labels[multiclusterv1alpha2.LabelInventoryMemberID], j.memberID), nil
 }
 
 // accessReady applies the access providers to the profile's status, and leaves the rest of that to

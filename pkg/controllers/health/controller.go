@@ -3,7 +3,7 @@
 
 // Package health is the controller that maintains the status of the ClusterProfiles of one cluster
 // manager. It probes the health of each member cluster, and writes the result into the status of
-// its profile when it changes.
+// its profile when it changes. It also sets the label inventory-member-id of profiles without it.
 //
 // Consumers of KEP-4322 rebuild their connections at any event of a ClusterProfile, so a healthy
 // fleet must cause no events. Observations are kept in memory. They are written only when the
@@ -14,6 +14,7 @@ package health
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -33,6 +35,7 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/member"
@@ -43,7 +46,7 @@ type Options struct {
 	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does
 	// not change others.
 	Manager string
-	// Client writes the status of ClusterProfiles; Profiles watches them.
+	// Client writes the status and one label of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
@@ -169,6 +172,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	}
 	next := desired(profile, o)
 	if next == nil {
+		c.identify(ctx, profile, o)
 		return again
 	}
 	if wait := o.lastWrite.Add(c.WriteInterval).Sub(c.Clock.Now()); wait > 0 {
@@ -210,6 +214,33 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	o.lastWrite = c.Clock.Now()
 	c.recordChanges(profile, next)
 	return nil
+}
+
+// identify sets the label inventory-member-id of a profile that has none, once: to the UID of its
+// healthy member, unless the member does not let clusterpass read it.
+func (c *Controller) identify(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, o *observed) {
+	if o.identified || profile.Labels[v1alpha2.LabelInventoryMemberID] != "" || o.probe.status != metav1.ConditionTrue {
+		return
+	}
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return
+	}
+	uid, err := client.MemberUID(ctx)
+	if err != nil || uid == "" || len(validation.IsValidLabelValue(string(uid))) > 0 {
+		return
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"resourceVersion":%q,"labels":{%q:%q}}}`,
+		profile.UID, profile.ResourceVersion, v1alpha2.LabelInventoryMemberID, uid)
+	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions)
+	if apierrors.IsConflict(err) {
+		return // the next probe sees the newer profile
+	}
+	o.identified = true
+	if err != nil {
+		klog.FromContext(ctx).Info("The label inventory-member-id of a ClusterProfile was not written",
+			"clusterProfile", klog.KObj(profile), "reason", err)
+	}
 }
 
 // No label of these metrics has the name of a cluster.

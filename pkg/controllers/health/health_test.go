@@ -56,6 +56,7 @@ func newFakeMember(t *testing.T) *fakeMember {
 		"/api/v1/nodes":       nodes(),
 		clusterPropertiesPath: plain(http.StatusNotFound, ""),
 		reviewsPath:           reviewed(true),
+		systemPath:            plain(http.StatusForbidden, "no"),
 	}}
 	m.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.mu.Lock()
@@ -110,7 +111,10 @@ func secretOf(namespace, name, profile string, kubeconfig []byte) *corev1.Secret
 	}
 }
 
-const reviewsPath = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+const (
+	reviewsPath = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+	systemPath  = "/api/v1/namespaces/kube-system"
+)
 
 // reviewed answers a review of our rights.
 func reviewed(allowed bool) http.HandlerFunc {

@@ -89,6 +89,8 @@ type observed struct {
 	untilRights int
 	// lastWrite is when the profile's status was written last, by us.
 	lastWrite time.Time
+	// identified is whether the label inventory-member-id was written, by us, or could not be.
+	identified bool
 }
 
 // outcome is what a probe tells.
