@@ -150,6 +150,7 @@ var checks = []check{
 	{name: "access", run: checkAccess},
 	{name: resourceSecrets, run: checkSecrets},
 	{name: "health", run: checkHealth},
+	{name: "member-ids", run: checkMemberIDs},
 	{name: "grants", run: checkGrants},
 	{name: "sets", run: checkSets},
 	{name: resourceNamespaces, run: checkNamespaces},
