@@ -124,7 +124,8 @@ func TestScheme_Convert(t *testing.T) {
 	t.Run("PlacementDecisions lose nothing", func(t *testing.T) {
 		filler := newFiller(t)
 		for range objects {
-			want, between, got := &inventoryv1alpha1.PlacementDecision{}, &multiclusterv1alpha2.PlacementDecision{}, &inventoryv1alpha1.PlacementDecision{}
+			want, between, got := &inventoryv1alpha1.PlacementDecision{}, &multiclusterv1alpha2.PlacementDecision{},
+				&inventoryv1alpha1.PlacementDecision{}
 			filler.Fill(want)
 			require.NoError(t, Scheme.Convert(want, between, nil))
 			require.NoError(t, Scheme.Convert(between, got, nil))

@@ -126,8 +126,8 @@ Run it again to allow other roles or namespaces: it changes only what differs.`,
 	}
 	o.addFlags(cmd)
 	cmd.MarkFlagsOneRequired(flagMemberContext, flagMemberKubeconfig)
-	for _, flag := range []string{"labels", "member-id", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules",
-		"allow-usage", "member-server", flagConsumers, "revoke-grants"} {
+	for _, flag := range []string{"labels", "member-id", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces",
+		"allow-rules", "allow-usage", "member-server", flagConsumers, "revoke-grants"} {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
 	return cmd

@@ -105,7 +105,10 @@ func TestCertificates(t *testing.T) {
 				s.Spec.CABundle, s.Spec.InsecureSkipTLSVerify = test.bundle, test.insecure
 			}
 			e := newExamination(&Clients{Kubernetes: hub})
-			e.hub.apiServices.value = services(service(multiclusterService, change), service(clusterpassService, change))
+			e.hub.apiServices.value = map[string]*apiregistrationv1.APIService{}
+			for _, name := range allServices() {
+				e.hub.apiServices.value[name] = service(name, change)
+			}
 			found := examine(t, checkCertificates, e)
 			test.want.expect(t, found)
 			for _, f := range found {

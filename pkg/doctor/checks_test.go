@@ -35,6 +35,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
@@ -128,9 +129,10 @@ func TestAPIServices(t *testing.T) {
 		return objects{&corev1.Service{ObjectMeta: named(SystemNamespace, serverName)}, slice}
 	}
 	up := deployed(true)
-	both := services(service(multiclusterService), service(clusterpassService))
+	later := service(hub.APIServiceName(v1alpha2.SchemeGroupVersion))
+	all := services(service(multiclusterService), later, service(clusterpassService))
 	one := func(change func(*apiregistrationv1.APIService)) map[string]*apiregistrationv1.APIService {
-		return services(service(multiclusterService, change), service(clusterpassService))
+		return services(service(multiclusterService, change), later, service(clusterpassService))
 	}
 	for name, test := range map[string]struct {
 		services map[string]*apiregistrationv1.APIService
@@ -138,11 +140,15 @@ func TestAPIServices(t *testing.T) {
 		objects  objects
 		want     verdict
 	}{
-		"both lead to a ready server": {both, "", deployed(true, false), passes("1 of 2 endpoints are ready")},
-		"neither is there":            {nil, hub.InventoryServed, nil, fails("it is missing", "kubectl apply -k artifacts/deploy/overlays/")},
-		"External takes one of them":  {services(service(clusterpassService)), hub.InventoryExternal, up, passes("")},
-		"no Service":                  {both, "", nil, fails("the APIServices lead to it", "kubectl apply -k")},
-		"no endpoint is ready": {both, "", deployed(false, false),
+		"all lead to a ready server": {all, "", deployed(true, false), passes("1 of 2 endpoints are ready")},
+		"a hub of the release before": {
+			services(service(multiclusterService), service(clusterpassService)), "", up,
+			fails("it is missing: the hub does not know what clusterpass serves", "kubectl apply -k artifacts/deploy/overlays/"),
+		},
+		"none is there":              {nil, hub.InventoryServed, nil, fails("it is missing", "kubectl apply -k artifacts/deploy/overlays/")},
+		"External takes one of them": {services(service(clusterpassService)), hub.InventoryExternal, up, passes("")},
+		"no Service":                 {all, "", nil, fails("the APIServices lead to it", "kubectl apply -k")},
+		"no endpoint is ready": {all, "", deployed(false, false),
 			fails("none of its 2 endpoints is ready", "logs deployment/clusterpass-apiserver")},
 		"the hub has no endpoint for it": {one(unavailable("MissingEndpoints", "endpoints have no addresses")), "", up,
 			fails("MissingEndpoints", "logs deployment")},
@@ -190,7 +196,7 @@ func TestCRDs(t *testing.T) {
 		"others, and the hub serves the group": {crds: others, services: list{ofTheHub},
 			want: fails("it is missing", "cluster-inventory-api")},
 		"ClusterProfile's, and clusterpass is to serve the group": {crds: profiles, services: list{ofTheHub}, mode: hub.InventoryServed,
-			want: fails("serves as a whole", "kubectl delete crd")},
+			want: fails("clashes with what clusterpass serves", "kubectl delete crd")},
 		"ClusterProfile's, and clusterpass is not ready for some reason": {
 			crds: profiles, services: list{ofTheHub, service(clusterpassService, unavailable("MissingEndpoints", ""))},
 			want: warns("not available", "--inventory=External"),

@@ -49,7 +49,7 @@ func TestCheckNamespaces(t *testing.T) {
 		"one that is not deleted": {&corev1.Namespace{ObjectMeta: named("", "default")}, passes("none that is being deleted")},
 		"one that waits for a server that does not answer": {terminating("team-a", time.Hour, undiscovered),
 			fails("being deleted since 2026-05-01T11:00:00Z; NamespaceDeletionDiscoveryFailure: Discovery failed",
-				"kubectl delete apiservice v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev")},
+				"kubectl delete apiservice v1alpha2.multicluster.x-k8s.io v1alpha1.multicluster.x-k8s.io v1alpha1.clusterpass.dev")},
 		"one that waits for grants": {terminating("team-a", time.Hour, heldByGrants, grantsRemain),
 			fails("authtokengrants.clusterpass.dev has 1 resource instances; NamespaceFinalizersRemaining",
 				"kubectl -n team-a annotate authtokengrants --all clusterpass.dev/abandon-member=true")},

@@ -22,6 +22,7 @@ func TestClashes(t *testing.T) {
 		want          bool
 	}{
 		"any resource in v1alpha1":                    {"serviceexports", ours, []version{{Name: "v1alpha1", Served: true}}, true},
+		"any resource in v1alpha2":                    {"serviceexports", ours, []version{{Name: "v1alpha2", Served: true}}, true},
 		"another resource that stopped serving it":    {"serviceexports", ours, []version{stopped, {Name: "v1beta1", Served: true}}, false},
 		"ClusterProfiles that stopped serving it":     {"clusterprofiles", ours, []version{stopped, {Name: "v1alpha2", Served: true}}, true},
 		"PlacementDecisions in another version alone": {"placementdecisions", ours, []version{{Name: "v1beta7", Served: true}}, true},

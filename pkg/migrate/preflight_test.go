@@ -309,9 +309,11 @@ func TestAPIService_Priorities(t *testing.T) {
 		require.NoError(t, yaml.Unmarshal(document, &service))
 		deployed[service.Name] = service.Spec
 	}
-	ours := (&Migration{}).newAPIService()
-	assert.Equal(t, deployed[ours.Name].GroupPriorityMinimum, ours.Spec.GroupPriorityMinimum)
-	assert.Equal(t, deployed[ours.Name].VersionPriority, ours.Spec.VersionPriority)
+	for _, gv := range hub.InventoryVersions {
+		ours := (&Migration{}).newAPIService(gv)
+		assert.Equal(t, deployed[ours.Name].GroupPriorityMinimum, ours.Spec.GroupPriorityMinimum, ours.Name)
+		assert.Equal(t, deployed[ours.Name].VersionPriority, ours.Spec.VersionPriority, ours.Name)
+	}
 	for name, spec := range deployed {
 		// kube-apiserver gives this number to every group of CustomResourceDefinitions.
 		assert.Greater(t, spec.GroupPriorityMinimum, int32(1000), name)

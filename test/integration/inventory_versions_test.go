@@ -51,18 +51,22 @@ func TestVersions(t *testing.T) {
 		got := testenv.Get(t, earlier, "later")
 		assert.Equal(t, created.ObjectMeta, got.ObjectMeta)
 		assert.Equal(t, "versions", got.Spec.ClusterManager.Name)
-		assert.Equal(t, []inventoryv1alpha1.AccessProvider{{Name: "a", Cluster: clientcmdv1.Cluster{Server: "https://later"}}}, got.Status.AccessProviders)
+		assert.Equal(t, []inventoryv1alpha1.AccessProvider{{Name: "a", Cluster: clientcmdv1.Cluster{Server: "https://later"}}},
+			got.Status.AccessProviders)
 		assert.Empty(t, got.Status.CredentialProviders)
 	})
 	t.Run("v1alpha2 has all of an object of v1alpha1 but credentialProviders and the path of a CA", func(t *testing.T) {
 		profile := testenv.Create(t, earlier, testenv.NewProfile("earlier", "versions"))
-		profile.Status.CredentialProviders = []inventoryv1alpha1.AccessProvider{{Name: "old", Cluster: clientcmdv1.Cluster{Server: "https://old"}}}
+		profile.Status.CredentialProviders = []inventoryv1alpha1.AccessProvider{
+			{Name: "old", Cluster: clientcmdv1.Cluster{Server: "https://old"}},
+		}
 		profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{
 			{Name: "a", Cluster: clientcmdv1.Cluster{Server: "not-a-url", CertificateAuthority: "/ca.crt", TLSServerName: "b"}},
 		}
 		testenv.UpdateStatus(t, earlier, profile)
 		got := testenv.Get(t, later, "earlier")
-		assert.Equal(t, []v1alpha2.AccessProvider{{Name: "a", Cluster: v1alpha2.Cluster{Server: "not-a-url", TLSServerName: "b"}}}, got.Status.AccessProviders)
+		assert.Equal(t, []v1alpha2.AccessProvider{{Name: "a", Cluster: v1alpha2.Cluster{Server: "not-a-url", TLSServerName: "b"}}},
+			got.Status.AccessProviders)
 		var raw map[string]any
 		getJSON(t, "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/"+namespace+"/clusterprofiles/earlier", "application/json", &raw)
 		assert.Equal(t, "multicluster.x-k8s.io/v1alpha2", raw["apiVersion"])
@@ -182,7 +186,8 @@ func TestVersions_Token(t *testing.T) {
 	const path = "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/clusterprofiles/bravelion/token"
 	body := testenv.Must[[]byte](t)(json.Marshal(&v1alpha1.AuthTokenRequest{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "AuthTokenRequest"},
-		Spec:     v1alpha1.AuthTokenRequestSpec{ServiceAccountName: "later", ServiceAccountNamespace: "default", ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}}},
+		Spec: v1alpha1.AuthTokenRequestSpec{ServiceAccountName: "later", ServiceAccountNamespace: "default",
+			ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}}},
 	}))
 	header := http.Header{"Content-Type": []string{"application/json"}}
 	entitled := grantTo(t, "versions:entitled", mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
@@ -193,9 +198,11 @@ func TestVersions_Token(t *testing.T) {
 		status  int
 		message string
 	}{
-		"a user without the right":      {"versions:nobody", path, string(body), http.StatusForbidden, "is forbidden"},
-		"another kind in the body":      {"", path, `{"apiVersion":"multicluster.x-k8s.io/v1alpha2","kind":"ClusterProfile"}`, http.StatusBadRequest, "AuthTokenRequest"},
-		"AuthTokenRequests of v1alpha2": {"", "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/authtokenrequests", string(body), http.StatusNotFound, "could not find"},
+		"a user without the right": {"versions:nobody", path, string(body), http.StatusForbidden, "is forbidden"},
+		"another kind in the body": {"", path, `{"apiVersion":"multicluster.x-k8s.io/v1alpha2","kind":"ClusterProfile"}`,
+			http.StatusBadRequest, "AuthTokenRequest"},
+		"AuthTokenRequests of v1alpha2": {"", "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/authtokenrequests",
+			string(body), http.StatusNotFound, "could not find"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			user := shared.Hub.RESTConfig()
@@ -215,8 +222,8 @@ func TestVersions_Token(t *testing.T) {
 		require.NoError(t, json.Unmarshal(answer, &request))
 		remember(request.Status.Token)
 		assert.Equal(t, v1alpha1.SchemeGroupVersion.String(), request.APIVersion)
-		_, err := testenv.Kube(t, withToken(shared.Bravelion, request.Status.Token)).CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
+		member := testenv.Kube(t, withToken(shared.Bravelion, request.Status.Token))
+		testenv.List(t, member.CoreV1().Pods("default"), metav1.ListOptions{})
 	})
 	t.Run("every other verb is refused", func(t *testing.T) {
 		status := refusalOf(t, shared.Hub.RESTConfig(), http.MethodPatch, path)
@@ -230,7 +237,8 @@ func TestVersions_Stored(t *testing.T) {
 	namespace := newNamespace(t)
 	testenv.Create(t, laterProfilesIn(t, namespace), laterProfile("later", "stored"))
 	decisions := testenv.Clusterpass(t, shared.Hub.RESTConfig()).MulticlusterV1alpha2().PlacementDecisions(namespace)
-	testenv.Create(t, decisions, &v1alpha2.PlacementDecision{ObjectMeta: metav1.ObjectMeta{Name: "slice"}, Decisions: []v1alpha2.ClusterDecision{}})
+	testenv.Create(t, decisions,
+		&v1alpha2.PlacementDecision{ObjectMeta: metav1.ObjectMeta{Name: "slice"}, Decisions: []v1alpha2.ClusterDecision{}})
 	var found []string
 	for key, value := range storedIn(t, namespace) {
 		found = append(found, key)

@@ -43,10 +43,13 @@ func TestController_Identify(t *testing.T) {
 		"a member that is not healthy has no say": {uid: "member-uid", change: func(b *bench) {
 			b.member.answer("/readyz", plain(http.StatusInternalServerError, "[-]etcd failed"))
 		}},
-		"a member that does not say":                        {change: func(b *bench) { b.member.answer(systemPath, plain(http.StatusForbidden, "no")) }},
-		"a hostile member's UID that is no label value":     {uid: "a b"},
-		"a hostile member's UID that is too long":           {uid: strings.Repeat("a", 64)},
-		"a hub that refuses it is not asked at every probe": {uid: "member-uid", refused: apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "bravelion", nil), writes: 1},
+		"a member that does not say": {change: func(b *bench) {
+			b.member.answer(systemPath, plain(http.StatusForbidden, "no"))
+		}},
+		"a hostile member's UID that is no label value": {uid: "a b"},
+		"a hostile member's UID that is too long":       {uid: strings.Repeat("a", 64)},
+		"a hub that refuses it is not asked at every probe": {uid: "member-uid",
+			refused: apierrors.NewForbidden(inventoryv1alpha1.Resource("clusterprofiles"), "bravelion", nil), writes: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, writes := newBench(t), 0

@@ -15,9 +15,8 @@ import (
 
 // The label inventory-member-id says which cluster a ClusterProfile is for.
 func TestJoin_MemberID(t *testing.T) {
-	label := func() string {
-		return testenv.Get(t, shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default"), "bravelion").Labels[v1alpha2.LabelInventoryMemberID]
-	}
+	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles("default")
+	label := func() string { return testenv.Get(t, profiles, "bravelion").Labels[v1alpha2.LabelInventoryMemberID] }
 	again := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 	joined(t, "bravelion")
 	system := testenv.Get(t, shared.Bravelion.Kube(t).CoreV1().Namespaces(), "kube-system")
