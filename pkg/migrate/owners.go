@@ -95,7 +95,7 @@ func (o *owners) get(ctx context.Context, namespace string, reference metav1.Own
 		return nil, err
 	}
 	var resource schema.GroupVersionResource
-	if i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == reference.Kind }); i >= 0 && gv == inventory {
+	if i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == reference.Kind }); i >= 0 && gv.Group == inventory.Group {
 		resource = kinds[i].gvr()
 	} else {
 		mapping, err := o.hub.Mapper.RESTMapping(gv.WithKind(reference.Kind).GroupKind(), gv.Version)

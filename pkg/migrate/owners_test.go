@@ -30,6 +30,8 @@ func TestOwners(t *testing.T) {
 	type references = []metav1.OwnerReference
 	scheduler, gone, replaced := configMap("scheduler", "1"), configMap("gone", "2"), configMap("replaced", "2")
 	bravelion, smartfish := profile("bravelion", "3"), profile("smartfish", "4")
+	later, laterMoved := bravelion, profile("bravelion", "30")
+	later.APIVersion, laterMoved.APIVersion = "multicluster.x-k8s.io/v1alpha2", "multicluster.x-k8s.io/v1alpha2"
 	ofNoKind := metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Gone", Name: "x", UID: "9"}
 	cluster, decision := kinds[0], kinds[1]
 	for name, test := range map[string]struct {
@@ -44,6 +46,7 @@ func TestOwners(t *testing.T) {
 		"another of its name is not it":                    {of: decision, reference: replaced, dropped: references{replaced}},
 		"of a kind that is gone":                           {of: decision, reference: ofNoKind, dropped: references{ofNoKind}},
 		"one that has moved has its new UID":               {of: decision, reference: bravelion, kept: references{profile("bravelion", "30")}},
+		"one of v1alpha2, too":                             {of: decision, reference: later, kept: references{laterMoved}},
 		"one that moves has not moved ahead of the import": {of: decision, reference: bravelion, ahead: true, kept: references{bravelion}},
 		"one that should have moved is missed": {of: decision, reference: smartfish,
 			err: "owner ClusterProfile smartfish: it has not been imported"},
