@@ -62,15 +62,15 @@ func FuzzBody(f *testing.F) {
 
 // TestFuzzBody_Seeds keeps FuzzBody from fuzzing nothing but refusals.
 func TestFuzzBody_Seeds(t *testing.T) {
-	kinds, accepted := sets.New[schema.GroupVersionKind](), sets.New[string]()
+	kinds, accepted := sets.New[schema.GroupVersionKind](), sets.New[*fuzzed]()
 	for _, resource := range newFuzzed(t, defaultLimits) {
 		kinds.Insert(resource.kind)
 		for _, seed := range seeds(t) {
 			if resource.serve(t, seed.body, seed.contentType) {
-				accepted.Insert(resource.String())
+				accepted.Insert(resource)
 			}
 		}
-		assert.True(t, accepted.Has(resource.String()), "%s takes none of the seeds: add one", resource)
+		assert.True(t, accepted.Has(resource), "%s takes none of the seeds in %s: add one", resource, resource.Version)
 	}
 	for gv, names := range servedKinds {
 		for _, name := range names {
@@ -211,7 +211,7 @@ func kindOf(tb testing.TB, of rest.Storage, gv schema.GroupVersion) schema.Group
 }
 
 func (f *fuzzed) String() string {
-	return withSubresource(f.GroupVersionResource.String(), f.subresource)
+	return withSubresource(f.GroupResource().String(), f.subresource)
 }
 
 // serve has a body be that of a request for the resource, and says whether the server would have

@@ -59,7 +59,7 @@ func TestClashingCRDs_Check(t *testing.T) {
 		"all that clash, sorted, and no other": {crds(crd("b", ours, "v1alpha1"), crd("a", ours, "v1alpha1"), crd("c", ours, "v1")),
 			": a." + ours + ", b." + ours + ". "},
 		"what follows and what to do about that": {crds(crd("a", ours, "v1alpha1")),
-			"or run with --inventory=External and without the APIService v1alpha1." + ours},
+			"or run with --inventory=External and without the APIServices v1alpha2." + ours + " and v1alpha1." + ours},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clashing, err := newClashingCRDs(apiextensions.NewClientset(test.crds...))

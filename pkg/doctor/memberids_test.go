@@ -27,7 +27,7 @@ func TestCheckMemberIDs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newExamination(nil)
+			e := newExamination(&Clients{})
 			for _, profile := range test.profiles {
 				name, id, _ := strings.Cut(profile, "=")
 				namespace, name, _ := strings.Cut(name, "/")
