@@ -208,6 +208,7 @@ func TestCreateOnly_EveryVerb(t *testing.T) {
 	collection := []string{http.MethodGet, http.MethodDelete}
 	paths := map[string][]string{
 		"/apis/multicluster.x-k8s.io/v1alpha1/namespaces/default/clusterprofiles/bravelion/token": object,
+		"/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/clusterprofiles/bravelion/token": object,
 		"/apis/clusterpass.dev/v1alpha1/namespaces/default/clustercredentialsets/some/token":      object,
 	}
 	for _, groupVersion := range topLevel {

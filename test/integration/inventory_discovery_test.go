@@ -28,16 +28,22 @@ const (
 	grantVerbs = "delete deletecollection get list patch update watch"
 )
 
-// servedResources are all resources and subresources by group and then by name.
+// servedResources are all resources and subresources by group-version and then by name.
 var servedResources = map[string]map[string]served{
-	multicluster: {
+	"multicluster.x-k8s.io/v1alpha2": {
+		"clusterprofiles":        {"multicluster.x-k8s.io/v1alpha2 ClusterProfile", "clusterprofile", allVerbs, "cp", "clusterpass", true},
+		"clusterprofiles/status": {"multicluster.x-k8s.io/v1alpha2 ClusterProfile", "", "get patch update", "", "", true},
+		"clusterprofiles/token":  {"multicluster.x-k8s.io/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
+		"placementdecisions":     {"multicluster.x-k8s.io/v1alpha2 PlacementDecision", "placementdecision", allVerbs, "pd", "clusterpass", true},
+	},
+	"multicluster.x-k8s.io/v1alpha1": {
 		"clusterprofiles":        {"multicluster.x-k8s.io/v1alpha1 ClusterProfile", "clusterprofile", allVerbs, "cp", "clusterpass", true},
 		"clusterprofiles/status": {"multicluster.x-k8s.io/v1alpha1 ClusterProfile", "", "get patch update", "", "", true},
 		"clusterprofiles/token":  {"multicluster.x-k8s.io/v1alpha1 AuthTokenRequest", "", "create", "", "", true},
 		"placementdecisions":     {"multicluster.x-k8s.io/v1alpha1 PlacementDecision", "placementdecision", allVerbs, "pd", "clusterpass", true},
 		"authtokenrequests":      {"multicluster.x-k8s.io/v1alpha1 AuthTokenRequest", "authtokenrequest", "create", "atr", "", true},
 	},
-	"clusterpass.dev": {
+	"clusterpass.dev/v1alpha1": {
 		// Grants are made by requests, not by users.
 		"authtokengrants":        {"clusterpass.dev/v1alpha1 AuthTokenGrant", "authtokengrant", grantVerbs, "atg", "clusterpass", true},
 		"authtokengrants/status": {"clusterpass.dev/v1alpha1 AuthTokenGrant", "", "get patch update", "", "", true},
@@ -54,6 +60,9 @@ var servedResources = map[string]map[string]served{
 	},
 }
 
+// preferredVersions are the versions of the groups that clients use unless they name another.
+var preferredVersions = map[string]string{multicluster: "v1alpha2", "clusterpass.dev": "v1alpha1"}
+
 func sorted(words []string) string {
 	return strings.Join(slices.Sorted(slices.Values(words)), " ")
 }
@@ -64,56 +73,59 @@ func TestDiscovery_Aggregated(t *testing.T) {
 	getJSON(t, "/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", &list)
 	found := map[string]map[string]served{}
 	for _, group := range list.Items {
-		if servedResources[group.Name] == nil {
+		if preferredVersions[group.Name] == "" {
 			continue
 		}
-		require.Len(t, group.Versions, 1, group.Name)
-		require.Equal(t, "v1alpha1", group.Versions[0].Version, group.Name)
-		require.Equal(t, apidiscoveryv2.DiscoveryFreshnessCurrent, group.Versions[0].Freshness, group.Name)
-		found[group.Name] = fromAggregated(group.Name, group.Versions[0].Resources)
+		assert.Equal(t, preferredVersions[group.Name], group.Versions[0].Version, group.Name)
+		for _, version := range group.Versions {
+			gv := group.Name + "/" + version.Version
+			require.Equal(t, apidiscoveryv2.DiscoveryFreshnessCurrent, version.Freshness, gv)
+			found[gv] = fromAggregated(gv, version.Resources)
+		}
 	}
 	assert.Empty(t, cmp.Diff(servedResources, found, cmp.AllowUnexported(served{})))
 	isApps := func(g apidiscoveryv2.APIGroupDiscovery) bool { return g.Name == "apps" }
 	assert.True(t, slices.ContainsFunc(list.Items, isApps), "the hub's own groups are gone")
 }
 
-func fromAggregated(group string, resources []apidiscoveryv2.APIResourceDiscovery) map[string]served {
+func fromAggregated(gv string, resources []apidiscoveryv2.APIResourceDiscovery) map[string]served {
 	found := map[string]served{}
 	for _, r := range resources {
 		namespaced := r.Scope == apidiscoveryv2.ScopeNamespace
-		found[r.Resource] = served{kindIn(group, r.ResponseKind), r.SingularResource, sorted(r.Verbs), sorted(r.ShortNames),
+		found[r.Resource] = served{kindIn(gv, r.ResponseKind), r.SingularResource, sorted(r.Verbs), sorted(r.ShortNames),
 			sorted(r.Categories), namespaced}
 		for _, sub := range r.Subresources {
-			found[r.Resource+"/"+sub.Subresource] = served{kindIn(group, sub.ResponseKind), "", sorted(sub.Verbs), "", "", namespaced}
+			found[r.Resource+"/"+sub.Subresource] = served{kindIn(gv, sub.ResponseKind), "", sorted(sub.Verbs), "", "", namespaced}
 		}
 	}
 	return found
 }
 
-// kindIn returns what discovery says of group, which leaves out the group and version of a kind
-// that are its own.
-func kindIn(group string, kind *metav1.GroupVersionKind) string {
+// kindIn returns what discovery says of a group-version, which leaves out the group and version of
+// a kind that are its own.
+func kindIn(gv string, kind *metav1.GroupVersionKind) string {
 	if kind.Group == "" {
-		return group + "/v1alpha1 " + kind.Kind
+		return gv + " " + kind.Kind
 	}
 	return kind.Group + "/" + kind.Version + " " + kind.Kind
 }
 
 // The hub's legacy discovery lists every resource.
 func TestDiscovery_Legacy(t *testing.T) {
-	for group, want := range servedResources {
-		t.Run(group, func(t *testing.T) {
+	for gv, want := range servedResources {
+		t.Run(gv, func(t *testing.T) {
 			var list metav1.APIResourceList
-			getJSON(t, "/apis/"+group+"/v1alpha1", "application/json", &list)
+			getJSON(t, "/apis/"+gv, "application/json", &list)
 			found := map[string]served{}
 			for _, r := range list.APIResources {
-				kind := kindIn(group, &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind})
+				kind := kindIn(gv, &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind})
 				found[r.Name] = served{kind, r.SingularName, sorted(r.Verbs), sorted(r.ShortNames), sorted(r.Categories), r.Namespaced}
 			}
 			assert.Empty(t, cmp.Diff(want, found, cmp.AllowUnexported(served{})))
+			group, _, _ := strings.Cut(gv, "/")
 			var about metav1.APIGroup
 			getJSON(t, "/apis/"+group, "application/json", &about)
-			assert.Equal(t, group+"/v1alpha1", about.PreferredVersion.GroupVersion)
+			assert.Equal(t, preferredVersions[group], about.PreferredVersion.Version)
 		})
 	}
 }
@@ -134,9 +146,9 @@ func TestDiscovery_Kubectl(t *testing.T) {
 		{"authtokenrequests", "atr", "clusterpass.dev/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"authtokenrequests", "atr", "multicluster.x-k8s.io/v1alpha1", "true", "AuthTokenRequest", "create"},
 		{"clustercredentialsets", "ccs", "clusterpass.dev/v1alpha1", "true", "ClusterCredentialSet", commaVerbs, "clusterpass"},
-		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha1", "true", "ClusterProfile", commaVerbs, "clusterpass"},
+		{"clusterprofiles", "cp", "multicluster.x-k8s.io/v1alpha2", "true", "ClusterProfile", commaVerbs, "clusterpass"},
 		{"clusterscores", "cscore", "clusterpass.dev/v1alpha1", "true", "ClusterScore", commaVerbs, "clusterpass"},
-		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha1", "true", "PlacementDecision", commaVerbs, "clusterpass"},
+		{"placementdecisions", "pd", "multicluster.x-k8s.io/v1alpha2", "true", "PlacementDecision", commaVerbs, "clusterpass"},
 		{"placements", "pl", "clusterpass.dev/v1alpha1", "true", "Placement", commaVerbs, "clusterpass"},
 	}
 	byKindAndGroup := func(a, b []string) int { return strings.Compare(a[0]+a[2], b[0]+b[2]) }

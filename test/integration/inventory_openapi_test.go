@@ -21,13 +21,12 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// described are the kinds that explain themselves, by group.
+// described are the kinds that explain themselves, by group-version.
 var described = map[string][]string{
-	multicluster:      {"ClusterProfile", "PlacementDecision", "AuthTokenRequest"},
-	"clusterpass.dev": {"AuthTokenRequest", "AuthTokenGrant"},
+	"multicluster.x-k8s.io/v1alpha2": {"ClusterProfile", "PlacementDecision"},
+	"multicluster.x-k8s.io/v1alpha1": {"ClusterProfile", "PlacementDecision", "AuthTokenRequest"},
+	"clusterpass.dev/v1alpha1":       {"AuthTokenRequest", "AuthTokenGrant"},
 }
-
-func openAPIV3Path(group string) string { return "/openapi/v3/apis/" + group + "/v1alpha1" }
 
 // The hub's OpenAPI v2 stays whole.
 func TestOpenAPI_V2(t *testing.T) {
@@ -46,10 +45,10 @@ func TestOpenAPI_V2(t *testing.T) {
 			kinds.Insert(kindsOf(&definition)...)
 		}
 		var missing []error
-		for group, of := range described {
+		for gv, of := range described {
 			for _, kind := range of {
-				if !kinds.Has(group + "/v1alpha1 " + kind) {
-					missing = append(missing, fmt.Errorf("%s of %s is missing", kind, group))
+				if !kinds.Has(gv + " " + kind) {
+					missing = append(missing, fmt.Errorf("%s of %s is missing", kind, gv))
 				}
 			}
 		}
@@ -61,6 +60,7 @@ func TestOpenAPI_V2(t *testing.T) {
 		for _, path := range []string{
 			"/api/v1/namespaces/{namespace}/pods",
 			"/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/clusterprofiles/{name}/token",
+			"/apis/multicluster.x-k8s.io/v1alpha2/namespaces/{namespace}/clusterprofiles/{name}/token",
 			// kubectl reads there that the server validates fields.
 			"/apis/multicluster.x-k8s.io/v1alpha1/namespaces/{namespace}/authtokenrequests/{name}",
 			"/apis/clusterpass.dev/v1alpha1/namespaces/{namespace}/authtokenrequests/{name}",
@@ -90,28 +90,29 @@ func TestOpenAPI_V3(t *testing.T) {
 		Paths map[string]any `json:"paths"`
 	}
 	getJSON(t, "/openapi/v3", "application/json", &index)
-	for _, path := range []string{"api/v1", "apis/apps/v1", "apis/multicluster.x-k8s.io/v1alpha1", "apis/clusterpass.dev/v1alpha1"} {
+	for _, path := range []string{"api/v1", "apis/apps/v1"} {
 		assert.NotNil(t, index.Paths[path], path)
 	}
-	for group, kinds := range described {
-		document := openAPIV3(t, group)
+	for gv, kinds := range described {
+		assert.NotNil(t, index.Paths["apis/"+gv], gv)
+		document := openAPIV3(t, gv)
 		for _, kind := range kinds {
-			assert.NotNil(t, schemaOf(document, group, kind), "%s has no %s", openAPIV3Path(group), kind)
+			assert.NotNil(t, schemaOf(document, gv, kind), "%s has no %s", gv, kind)
 		}
 	}
 }
 
-func openAPIV3(t *testing.T, group string) *spec3.OpenAPI {
+func openAPIV3(t *testing.T, gv string) *spec3.OpenAPI {
 	t.Helper()
 	document := &spec3.OpenAPI{}
-	getJSON(t, openAPIV3Path(group), "application/json", document)
+	getJSON(t, "/openapi/v3/apis/"+gv, "application/json", document)
 	return document
 }
 
 // schemaOf returns the schema of a kind, nil if the document has none.
-func schemaOf(document *spec3.OpenAPI, group, kind string) *spec.Schema {
+func schemaOf(document *spec3.OpenAPI, gv, kind string) *spec.Schema {
 	for _, schema := range document.Components.Schemas {
-		if slices.Contains(kindsOf(schema), group+"/v1alpha1 "+kind) {
+		if slices.Contains(kindsOf(schema), gv+" "+kind) {
 			return schema
 		}
 	}
@@ -120,12 +121,12 @@ func schemaOf(document *spec3.OpenAPI, group, kind string) *spec.Schema {
 
 // Every field is described.
 func TestOpenAPI_Descriptions(t *testing.T) {
-	for group, kinds := range described {
-		document := openAPIV3(t, group)
+	for gv, kinds := range described {
+		document := openAPIV3(t, gv)
 		for _, kind := range kinds {
-			t.Run(group+" "+kind, func(t *testing.T) {
+			t.Run(gv+" "+kind, func(t *testing.T) {
 				w := &fieldWalk{document: document}
-				w.walk(strings.ToLower(kind), schemaOf(document, group, kind), nil)
+				w.walk(strings.ToLower(kind), schemaOf(document, gv, kind), nil)
 				require.GreaterOrEqual(t, len(w.fields), 10, "the walk saw only %v", w.fields)
 				assert.Empty(t, w.undescribed, "without a description")
 				t.Logf("%d fields", len(w.fields))
@@ -190,17 +191,17 @@ func (w *fieldWalk) resolve(schema *spec.Schema, inside []string) (target *spec.
 // Kubectl explains every field.
 func TestOpenAPI_KubectlExplain(t *testing.T) {
 	hub := shared.Hub.Kubeconfig()
-	for group, kinds := range described {
-		document := openAPIV3(t, group)
+	for gv, kinds := range described {
+		document := openAPIV3(t, gv)
 		for _, kind := range kinds {
-			t.Run(group+" "+kind, func(t *testing.T) {
+			t.Run(gv+" "+kind, func(t *testing.T) {
 				w := &fieldWalk{document: document}
-				w.walk(strings.ToLower(kind)+"s", schemaOf(document, group, kind), nil)
+				w.walk(strings.ToLower(kind)+"s", schemaOf(document, gv, kind), nil)
 				for _, object := range w.objects {
 					if strings.Contains(object, ".metadata") {
 						continue // the same for every kind of Kubernetes
 					}
-					out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "--api-version="+group+"/v1alpha1", object))
+					out := testenv.Must[string](t)(testenv.Kubectl(t.Context(), hub, "", "explain", "--api-version="+gv, object))
 					assert.NotContains(t, out, "<no description>", object)
 					assert.Contains(t, out, "FIELDS:", object)
 				}
@@ -208,7 +209,7 @@ func TestOpenAPI_KubectlExplain(t *testing.T) {
 		}
 	}
 	tests := map[string][]string{
-		"clusterprofile.status.accessProviders": {"<[]AccessProvider>", "a list of cluster access providers",
+		"clusterprofile.status.accessProviders": {"<[]AccessProvider>", "the ways to reach the cluster",
 			"cluster <Cluster>", "name <string> -required-"},
 		"clusterprofile.status.accessProviders.cluster": {"certificate-authority-data", "tls-server-name"},
 		"authtokenrequest.spec":                         {"clusterRoles <[]ClusterRole>", "expirationSeconds <integer>", "at least 600"},

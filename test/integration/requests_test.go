@@ -69,6 +69,13 @@ var forms = []form{
 		},
 		kind: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "AuthTokenRequest"},
 	},
+	{
+		name: "clusterprofiles/token in v1alpha2",
+		path: func(namespace, cluster string) string {
+			return "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/" + namespace + "/clusterprofiles/" + cluster + "/token"
+		},
+		kind: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "AuthTokenRequest"},
+	},
 }
 
 // request returns a request for account in namespace default of cluster, whose ClusterProfile is in

@@ -105,13 +105,11 @@ func (server) Destroy() {}
 // NamespaceScoped implements rest.Scoper.
 func (server) NamespaceScoped() bool { return true }
 
-// GroupVersionKind implements rest.GroupVersionKindProvider. v1alpha2 has no AuthTokenRequest:
-// clusterprofiles/token takes that of v1alpha1 there, as pods/eviction takes that of policy.
+// GroupVersionKind implements rest.GroupVersionKindProvider. Both groups have AuthTokenRequest in
+// v1alpha1 alone: clusterprofiles/token of v1alpha2 takes that, as pods/eviction takes a kind of
+// policy.
 func (server) GroupVersionKind(containing schema.GroupVersion) schema.GroupVersionKind {
-	if containing.Group == v1alpha1.GroupName {
-		containing = v1alpha1.SchemeGroupVersion
-	}
-	return containing.WithKind("AuthTokenRequest")
+	return schema.GroupVersionKind{Group: containing.Group, Version: v1alpha1.SchemeGroupVersion.Version, Kind: "AuthTokenRequest"}
 }
 
 // prepare completes a request from its URL, and drops fields that clients must not set.

@@ -56,12 +56,14 @@ func TestDeployment(t *testing.T) {
 	})
 
 	t.Run("the group of ClusterProfiles is registered, but for an external inventory", func(t *testing.T) {
-		const registered, external = "name: v1alpha1.multicluster.x-k8s.io", "--inventory=External"
+		const external = "--inventory=External"
 		served := manifests(t, filepath.Join(files, "deploy", "overlays", "cert-manager"))
-		assert.Contains(t, served, registered)
-		assert.NotContains(t, served, external)
 		left := manifests(t, filepath.Join(files, "deploy", "with-external-inventory"))
-		assert.NotContains(t, left, registered)
+		for _, registered := range []string{"name: v1alpha2.multicluster.x-k8s.io", "name: v1alpha1.multicluster.x-k8s.io"} {
+			assert.Contains(t, served, registered)
+			assert.NotContains(t, left, registered)
+		}
+		assert.NotContains(t, served, external)
 		assert.Contains(t, left, external)
 	})
 

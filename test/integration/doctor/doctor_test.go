@@ -38,7 +38,7 @@ func TestDoctor_HealthyFleet(t *testing.T) {
 	assert.NotEqual(t, doctor.Fail, doctor.Worst(found))
 	for _, check := range []string{
 		"clock", "apiservices", "certificates", "crds", "openapi", "names", "server-rbac", "controller-manager-rbac",
-		"controller-manager", "access", "grants", "namespaces", "powers", "mint",
+		"controller-manager", "access", "member-ids", "grants", "namespaces", "powers", "mint",
 	} {
 		of := slices.DeleteFunc(slices.Clone(found), func(f doctor.Finding) bool { return f.Check != check })
 		assert.Equal(t, doctor.OK, doctor.Worst(of), "%s: %v", check, of)
@@ -100,7 +100,7 @@ func TestDoctor_ServerDown(t *testing.T) {
 		testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "hangs"}})
 		require.NoError(t, namespaces.Delete(t.Context(), "hangs", metav1.DeleteOptions{}))
 		expect(t, options(), expected{"namespaces", doctor.Fail, "Namespace hangs", "NamespaceDeletionDiscoveryFailure: ",
-			"kubectl delete apiservice " + apiService})
+			"kubectl delete apiservice v1alpha2.multicluster.x-k8s.io " + apiService})
 		clients := testenv.Must[*doctor.Clients](t)(doctor.NewClients(shared.Hub.RESTConfig()))
 		left := doctor.Uninstall(t.Context(), clients, nil)
 		require.True(t, slices.ContainsFunc(left, func(f doctor.Finding) bool {

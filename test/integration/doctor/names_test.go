@@ -107,6 +107,7 @@ func TestDoctor_OtherProductsKinds(t *testing.T) {
 	})
 
 	t.Run("where another product's come first, doctor says so, and full names work", func(t *testing.T) {
+		setPriority(t, "v1alpha2.multicluster.x-k8s.io", "1000")
 		setPriority(t, "v1alpha1.multicluster.x-k8s.io", "1000")
 		setPriority(t, "v1alpha1.clusterpass.dev", "900")
 		expect(t, options(), expected{"names", doctor.Warn, "kubectl get cp",

@@ -30,6 +30,7 @@ const (
 	profilesCRD  = "clusterprofiles.multicluster.x-k8s.io"
 	decisionsCRD = "placementdecisions.multicluster.x-k8s.io"
 	inventoryAPI = "v1alpha1.multicluster.x-k8s.io"
+	laterAPI     = "v1alpha2.multicluster.x-k8s.io"
 	ourAPI       = "v1alpha1.clusterpass.dev"
 )
 
@@ -86,11 +87,11 @@ func (c clients) createCRD(t *testing.T, definition *apiextensionsv1.CustomResou
 	})
 }
 
-// clean removes both APIServices and all CustomResourceDefinitions, and waits until the hub has
+// clean removes the APIServices and all CustomResourceDefinitions, and waits until the hub has
 // forgotten the group.
 func (c clients) clean(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for _, name := range []string{inventoryAPI, ourAPI} {
+	for _, name := range []string{laterAPI, inventoryAPI, ourAPI} {
 		if err := c.apiServices.ApiregistrationV1().APIServices().Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 			assert.NoError(t, err)
 		}

@@ -61,7 +61,7 @@ func TestMigrate_DryRun(t *testing.T) {
 	assert.Regexp(t, `^preflight +3 ClusterProfiles and 2 PlacementDecisions of hub \S+
 export +would write 3 ClusterProfiles and 2 PlacementDecisions to \S+
 remove +would delete CustomResourceDefinitions `+profilesCRD+` and `+decisionsCRD+`, and so all their objects
-register +would have APIService v1alpha1.multicluster.x-k8s.io lead to Service clusterpass-system/clusterpass-apiserver:\d+
+register +would have APIServices v1alpha2.multicluster.x-k8s.io and v1alpha1.multicluster.x-k8s.io lead to Service clusterpass-system/clusterpass-apiserver:\d+
 import +would create 3 ClusterProfiles and 2 PlacementDecisions where they are missing, with their status
 $`, a.out.String())
 }
@@ -215,6 +215,7 @@ func TestMigrate_Forbidden(t *testing.T) {
 			`- get namespaces "kube-system"`,
 			`- delete customresourcedefinitions.apiextensions.k8s.io "clusterprofiles.multicluster.x-k8s.io"`,
 			`- create apiservices.apiregistration.k8s.io "v1alpha1.multicluster.x-k8s.io"`,
+			`- create apiservices.apiregistration.k8s.io "v1alpha2.multicluster.x-k8s.io"`,
 			"- create clusterprofiles.multicluster.x-k8s.io\n",
 			"- update clusterprofiles/status.multicluster.x-k8s.io\n")
 	})
