@@ -15,7 +15,8 @@ import (
 
 func TestCheckMemberIDs(t *testing.T) {
 	for name, test := range map[string]struct {
-		profiles []string // NAMESPACE/NAME=ID
+		// profiles are written as namespace, name and id: a/lion=1.
+		profiles []string
 		want     verdict
 	}{
 		"each has its own":      {[]string{"a/lion=1", "a/fish=2"}, verdict{verdict: OK, message: "no two ClusterProfiles"}},

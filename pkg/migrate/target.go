@@ -170,21 +170,17 @@ func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
 func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 	remote := false
 	for _, name := range hub.InventoryServices() {
-		service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("looking for the APIService of the inventory: %w", err)
+		service, err := m.remoteAPIService(ctx, name)
+		if err != nil {
+			return err
 		}
-		// Whatever was applied to one that kube-apiserver keeps, it is about to undo.
-		if err != nil || service.Spec.Service == nil || service.Labels[hub.AutomanagedLabel] != "" {
-			continue
-		}
-		if !m.leadsToUs(service) {
+		if service != nil && !m.leadsToUs(service) {
 			found.hidden = true
 			found.block("APIService %s leads to Service %s/%s, which is not clusterpass's",
 				name, service.Spec.Service.Namespace, service.Spec.Service.Name)
 			return nil
 		}
-		remote = remote || name == inventoryService
+		remote = remote || service != nil && name == inventoryService
 	}
 	switch {
 	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
@@ -200,6 +196,21 @@ func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 			"If a run was interrupted, give its folder with --dir; if clusterpass is only to be installed, apply artifacts/deploy", m.folder.path)
 	}
 	return nil
+}
+
+// remoteAPIService returns an APIService that leads to a Service, nil if it does not or is not
+// there. Whatever was applied to one that kube-apiserver keeps, it is about to undo.
+func (m *Migration) remoteAPIService(ctx context.Context, name string) (*apiregistrationv1.APIService, error) {
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	case err != nil:
+		return nil, fmt.Errorf("looking for the APIService of the inventory: %w", err)
+	case service.Spec.Service == nil, service.Labels[hub.AutomanagedLabel] != "":
+		return nil, nil //nolint:nilnil // nor is this one
+	}
+	return service, nil
 }
 
 // Hub has the clients for the hub that is migrated.

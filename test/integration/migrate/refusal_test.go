@@ -61,7 +61,7 @@ func TestMigrate_DryRun(t *testing.T) {
 	assert.Regexp(t, `^preflight +3 ClusterProfiles and 2 PlacementDecisions of hub \S+
 export +would write 3 ClusterProfiles and 2 PlacementDecisions to \S+
 remove +would delete CustomResourceDefinitions `+profilesCRD+` and `+decisionsCRD+`, and so all their objects
-register +would have APIServices v1alpha2.multicluster.x-k8s.io and v1alpha1.multicluster.x-k8s.io lead to Service clusterpass-system/clusterpass-apiserver:\d+
+register +would have APIServices `+laterAPI+` and `+inventoryAPI+` lead to Service clusterpass-system/clusterpass-apiserver:\d+
 import +would create 3 ClusterProfiles and 2 PlacementDecisions where they are missing, with their status
 $`, a.out.String())
 }

@@ -107,7 +107,7 @@ func changed[T any](client typed[T], name string, change func(object T)) func(co
 	}
 }
 
-// right is the step that wants an object to be there and right. If is is nil, any object will do.
+// right is the step that wants an object to be there and right. If it is nil, any object will do.
 func right[T any](client typed[T], name string, is func(object T) bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		object, err := client.Get(ctx, name, metav1.GetOptions{})

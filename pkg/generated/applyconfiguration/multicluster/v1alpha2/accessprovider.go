@@ -10,7 +10,8 @@ package v1alpha2
 //
 // AccessProvider is one way to reach a cluster.
 type AccessProviderApplyConfiguration struct {
-	// Name is the name of the provider, of 1 to 253 characters. Consumers choose a provider by its name.
+	// Name is the name of the provider, of 1 to 253 characters. Consumers choose a provider by its
+	// name.
 	Name *string `json:"name,omitempty"`
 	// Cluster says how to reach the cluster.
 	Cluster *ClusterApplyConfiguration `json:"cluster,omitempty"`

@@ -13,16 +13,16 @@ package v1alpha2
 type ClusterApplyConfiguration struct {
 	// Server is the URL of the API server: absolute, with a host, of at most 2048 characters.
 	Server *string `json:"server,omitempty"`
-	// TLSServerName is the name that the server's certificate is verified for, if it is not the host of
-	// the URL. At most 253 characters.
+	// TLSServerName is the name that the server's certificate is verified for, if it is not the host
+	// of the URL. At most 253 characters.
 	TLSServerName *string `json:"tls-server-name,omitempty"`
 	// InsecureSkipTLSVerify turns the verification of the server's certificate off.
 	InsecureSkipTLSVerify *bool `json:"insecure-skip-tls-verify,omitempty"`
-	// CertificateAuthorityData holds the PEM-encoded certificates with which the server's certificate is
-	// verified.
+	// CertificateAuthorityData holds the PEM-encoded certificates with which the server's certificate
+	// is verified.
 	CertificateAuthorityData []byte `json:"certificate-authority-data,omitempty"`
-	// ProxyURL is the URL of the proxy through which the server is reached: http, https or socks5, with a
-	// host, of at most 2048 characters. Empty means no proxy.
+	// ProxyURL is the URL of the proxy through which the server is reached: http, https or socks5,
+	// with a host, of at most 2048 characters. Empty means no proxy.
 	ProxyURL *string `json:"proxy-url,omitempty"`
 	// DisableCompression turns the compression of the server's answers off.
 	DisableCompression *bool `json:"disable-compression,omitempty"`
