@@ -318,6 +318,7 @@ func cancelled() context.Context {
 func statusBecause(t *testing.T, err error, cause metav1.CauseType) metav1.Status {
 	t.Helper()
 	status := statusErr(t, err)
+	require.NotEmpty(t, status.Details.Causes, "%v", err)
 	assert.Equal(t, cause, status.Details.Causes[0].Type, "%v", err)
 	return status
 }
