@@ -120,6 +120,7 @@ func TestStrategy_Validate(t *testing.T) {
 	const selector, config = "spec.predicates[0].requiredClusterSelector", "spec.prioritizerPolicy.configurations[0]"
 	const cel = selector + ".celSelector.celExpressions[0]"
 	tooLong := "true" + strings.Repeat(" ", v1alpha1.MaxCelExpressionLength)
+	// longest is not too long by itself.
 	longest, many := tooLong[:v1alpha1.MaxCelExpressionLength], strings.Repeat("{}, ", v1alpha1.MaxPlacementItems+1)
 	// most is one less than all may be.
 	var most []string
