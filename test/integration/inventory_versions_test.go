@@ -121,7 +121,7 @@ func TestVersions_Watch(t *testing.T) {
 func TestVersions_Apply(t *testing.T) {
 	namespace := newNamespace(t)
 	apply := func(version, manager, content string) (string, error) {
-		out, errOut, err := testenv.KubectlOf(t.Context(), testenv.Must[string](t)(testenv.ToolPath("kubectl")), shared.Hub.Kubeconfig(),
+		out, errOut, err := testenv.KubectlOf(t.Context(), "kubectl", shared.Hub.Kubeconfig(),
 			"apiVersion: multicluster.x-k8s.io/"+version+"\nkind: ClusterProfile\nmetadata: {name: whale, namespace: "+namespace+"}\n"+content,
 			"apply", "--server-side", "--field-manager="+manager, "-f", "-")
 		return out + errOut, err
@@ -253,7 +253,7 @@ func storedIn(t *testing.T, namespace string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	etcd := etcdClient(t, shared.Hub.EtcdArgs())
-	response := testenv.Must[*clientv3.GetResponse](t)(etcd.Get(t.Context(), "/clusterpass/", clientv3.WithPrefix()))
+	response := testenv.Must[*clientv3.GetResponse](t)(etcd.Get(t.Context(), shared.Server.EtcdPrefix()+"/", clientv3.WithPrefix()))
 	for _, entry := range response.Kvs {
 		if strings.Contains(string(entry.Key), "/"+namespace+"/") {
 			parts := strings.Split(string(entry.Key), "/")

@@ -20,6 +20,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -136,8 +137,10 @@ func (f *fleet) copyProfile(ctx context.Context, original *inventoryv1alpha1.Clu
 	if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		return err
 	}
+	// With the label, as join sets it, the controller manager need not ask the member for its UID.
+	labels := map[string]string{"many": "true", v1alpha2.LabelInventoryMemberID: name}
 	profile, err := f.profiles.Create(ctx, &inventoryv1alpha1.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"many": "true"}}, Spec: original.Spec,
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: original.Spec,
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return err

@@ -15,9 +15,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -66,6 +68,7 @@ func (f *fleet) testIdle(t *testing.T) {
 		f.untilHealthy(t, name, metav1.ConditionTrue)
 	}
 	f.untilHealthy(t, "bravelion", metav1.ConditionTrue)
+	f.untilIdentified(t)
 	list := testenv.List(t, f.profiles, metav1.ListOptions{})
 	require.Len(t, list.Items, 20)
 	events, err := f.profiles.Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
@@ -84,6 +87,28 @@ func (f *fleet) testIdle(t *testing.T) {
 	require.NoError(t, err)
 	t.Logf("20 profiles, %.0f probes, no write", f.probes(t)-before)
 	f.scoresAreFresh(t)
+}
+
+// untilIdentified waits until each profile has the label with the UID of its member, which is
+// written once.
+func (f *fleet) untilIdentified(t *testing.T) {
+	t.Helper()
+	uids := sets.New[string]()
+	for _, member := range []*testenv.Cluster{f.bravelion, f.smartfish} {
+		uids.Insert(string(testenv.Get(t, member.Kube(t).CoreV1().Namespaces(), metav1.NamespaceSystem).UID))
+	}
+	testenv.Eventually(t, func(ctx context.Context) error {
+		list, err := f.profiles.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range list.Items {
+			if id := list.Items[i].Labels[v1alpha2.LabelInventoryMemberID]; !uids.Has(id) {
+				return fmt.Errorf("%s has the id %q", list.Items[i].Name, id)
+			}
+		}
+		return nil
+	})
 }
 
 // scoresAreFresh makes sure that each of the twenty profiles has a score that is valid.
