@@ -203,12 +203,10 @@ func TestEscalation_Request(t *testing.T) {
 			r.Spec.ServiceAccountNamespace = "kube-system "
 		}, http.StatusUnprocessableEntity, "spec.serviceAccountNamespace"},
 		"another cluster": {func(r *v1alpha1.AuthTokenRequest) {
-			r.Spec.TargetClusterProfile.Name =
-				"smartfish"
+			r.Spec.TargetClusterProfile.Name = "smartfish"
 		}, http.StatusForbidden, "clusterprofiles"},
 		"an API group of ours that ClusterProfiles are not": {func(r *v1alpha1.AuthTokenRequest) {
-			r.Spec.TargetClusterProfile.APIGroup =
-				"clusterpass.dev"
+			r.Spec.TargetClusterProfile.APIGroup = "clusterpass.dev"
 		}, http.StatusUnprocessableEntity, "spec.targetClusterProfile.apiGroup"},
 	}
 	before, grantsBefore := objects(t, shared.Bravelion), grantVersions(t)

@@ -198,8 +198,9 @@ func TestGrantsAPI_KubectlGet(t *testing.T) {
 		"atg --field-selector=spec.clusterProfile.uid=uid-of-shark":                                      {header, leaving},
 		"atg --field-selector=spec.serviceAccount.namespace=default,spec.serviceAccount.name=work":       {header, inUse, leaving},
 		"atg --field-selector=spec.serviceAccount.name=play":                                             nil,
-		"atg --field-selector=spec.requester.username=bob -o " +
-			"name": {"authtokengrant.clusterpass.dev/leaving"},
+		"atg --field-selector=spec.requester.username=bob -o name": {
+			"authtokengrant.clusterpass.dev/leaving",
+		},
 	}
 	for args, want := range tests {
 		t.Run("kubectl get "+args, func(t *testing.T) {
