@@ -34,6 +34,7 @@ require (
 	k8s.io/kube-aggregator v0.37.2
 	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd
+	// Its next release has v1alpha2, which replaces apis/multicluster/v1alpha2.
 	sigs.k8s.io/cluster-inventory-api v0.1.3
 	sigs.k8s.io/randfill v1.0.0
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2

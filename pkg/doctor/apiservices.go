@@ -48,8 +48,17 @@ func checkAPIServices(ctx context.Context, e *examination, f *findings) {
 	services := sets.New[types.NamespacedName]()
 	for _, name := range e.expectedServices() {
 		service, ok := e.hub.apiServices.value[name]
-		if !ok {
+		switch {
+		case !ok && name == laterService && e.isAvailable(multiclusterService):
+			f.warn("APIService "+name, "After the upgrade of the server, register it: kubectl apply -k artifacts/deploy/overlays/OVERLAY",
+				"it is missing: clients of that version find no ClusterProfiles. A server of an earlier release does not serve it")
+			continue
+		case !ok:
 			f.fail("APIService "+name, mendRegister, "it is missing: the hub does not know what clusterpass serves")
+			continue
+		case name == laterService && isNotServed(service) && e.isAvailable(multiclusterService):
+			f.fail("APIService "+name, "Upgrade the server, or delete it until then: kubectl delete apiservice "+name,
+				"the server is of an earlier release and does not serve it: no namespace of the hub finishes deleting")
 			continue
 		}
 		f.apiService(service)
@@ -60,6 +69,33 @@ func checkAPIServices(ctx context.Context, e *examination, f *findings) {
 	for service := range services {
 		e.checkService(ctx, f, service)
 	}
+	if e.mode() == hub.InventoryExternal {
+		e.checkLeftServices(f)
+	}
+}
+
+// checkLeftServices looks for APIServices that hide the CustomResourceDefinitions that clusterpass
+// reads.
+func (e *examination) checkLeftServices(f *findings) {
+	for _, name := range hub.InventoryServices() {
+		service, ok := e.hub.apiServices.value[name]
+		if ok && service.Spec.Service != nil && service.Labels[hub.AutomanagedLabel] == "" {
+			f.fail("APIService "+name, "Delete it: kubectl delete apiservice "+name,
+				"it hides the hub's CustomResourceDefinitions, which clusterpass reads with --inventory=%s", hub.InventoryExternal)
+		}
+	}
+}
+
+func (e *examination) isAvailable(name string) bool {
+	service, ok := e.hub.apiServices.value[name]
+	return ok && helper.IsAPIServiceConditionTrue(service, apiregistrationv1.Available)
+}
+
+// isNotServed returns whether a server answers, and has no such group-version.
+func isNotServed(service *apiregistrationv1.APIService) bool {
+	condition := helper.GetAPIServiceConditionByType(service, apiregistrationv1.Available)
+	return condition != nil && condition.Status == apiregistrationv1.ConditionFalse && strings.Contains(condition.Message, "bad status") &&
+		strings.Contains(condition.Message, "404")
 }
 
 // apiService looks at one that should lead to clusterpass.

@@ -35,7 +35,6 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
-	"clusterpass.dev/apis/multicluster/v1alpha2"
 	clusterpassfake "clusterpass.dev/pkg/generated/clientset/versioned/fake"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
@@ -129,7 +128,7 @@ func TestAPIServices(t *testing.T) {
 		return objects{&corev1.Service{ObjectMeta: named(SystemNamespace, serverName)}, slice}
 	}
 	up := deployed(true)
-	later := service(hub.APIServiceName(v1alpha2.SchemeGroupVersion))
+	later := service(laterService)
 	all := services(service(multiclusterService), later, service(clusterpassService))
 	one := func(change func(*apiregistrationv1.APIService)) map[string]*apiregistrationv1.APIService {
 		return services(service(multiclusterService, change), later, service(clusterpassService))
@@ -143,7 +142,16 @@ func TestAPIServices(t *testing.T) {
 		"all lead to a ready server": {all, "", deployed(true, false), passes("1 of 2 endpoints are ready")},
 		"a hub of the release before": {
 			services(service(multiclusterService), service(clusterpassService)), "", up,
-			fails("it is missing: the hub does not know what clusterpass serves", "kubectl apply -k artifacts/deploy/overlays/"),
+			warns("A server of an earlier release does not serve it", "After the upgrade of the server"),
+		},
+		"a server of the release before": {
+			services(service(multiclusterService), service(clusterpassService), service(laterService, unavailable("FailedDiscoveryCheck",
+				"failing or missing response from https://10.0.0.7:443/apis/multicluster.x-k8s.io/v1alpha2: bad status from ...: 404"))), "", up,
+			fails("no namespace of the hub finishes deleting", "kubectl delete apiservice "+laterService),
+		},
+		"External beside what was left of Served": {
+			services(service(clusterpassService), service(laterService)), hub.InventoryExternal, up,
+			fails("it hides the hub's CustomResourceDefinitions", "kubectl delete apiservice "+laterService),
 		},
 		"none is there":              {nil, hub.InventoryServed, nil, fails("it is missing", "kubectl apply -k artifacts/deploy/overlays/")},
 		"External takes one of them": {services(service(clusterpassService)), hub.InventoryExternal, up, passes("")},

@@ -26,6 +26,7 @@ import (
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
+	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/hub"
 )
 
@@ -34,6 +35,8 @@ import (
 var (
 	multiclusterService = hub.APIServiceName(multiclusterv1alpha1.SchemeGroupVersion)
 	clusterpassService  = hub.APIServiceName(clusterpassv1alpha1.SchemeGroupVersion)
+	// laterService is the APIService of the version that an earlier release does not serve.
+	laterService = hub.APIServiceName(multiclusterv1alpha2.SchemeGroupVersion)
 )
 
 // allServices returns the names of the APIServices of a clusterpass that serves ClusterProfiles.

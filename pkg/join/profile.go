@@ -5,7 +5,6 @@ package join
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -126,9 +125,9 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	labels := map[string]string{
-		inventoryv1alpha1.LabelClusterManagerKey:    j.ClusterManager,
-		multiclusterv1alpha2.LabelInventoryMemberID: memberID,
+	labels := map[string]string{inventoryv1alpha1.LabelClusterManagerKey: j.ClusterManager}
+	if memberID != "" {
+		labels[multiclusterv1alpha2.LabelInventoryMemberID] = memberID
 	}
 	maps.Copy(labels, o.Labels)
 	annotations := map[string]string{member.MemberUIDAnnotation: j.memberID}
@@ -147,6 +146,14 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	if err := j.hub.apply(ctx, FieldManager, profile, nil); err != nil {
 		return err
 	}
+	if memberID != "" {
+		// Owned for good, as taints are.
+		profile := newObject(profileKind, j.Namespace, j.Name)
+		profile.SetLabels(map[string]string{multiclusterv1alpha2.LabelInventoryMemberID: memberID})
+		if err := j.hub.apply(ctx, memberIDManager, profile, nil); err != nil {
+			return err
+		}
+	}
 	if tainted != "" {
 		// Owned for good: what the ClusterProfile was applied with goes when it is applied without.
 		profile := newObject(profileKind, j.Namespace, j.Name)
@@ -158,18 +165,18 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	return j.accessReady(ctx, o)
 }
 
-// inventoryMemberID returns the value of the label inventory-member-id: that of the options, or
-// else that of the ClusterProfile, or else the UID of the member. The label stays the same as long
-// as the ClusterProfile is for the same cluster.
+// inventoryMemberID returns the value to set the label inventory-member-id to: that of the options,
+// or else the UID of the member. It is empty if the ClusterProfile has the label already: whoever
+// set it goes on owning it.
 func (j *joiner) inventoryMemberID(ctx context.Context, o *Options) (string, error) {
 	if o.MemberID != "" {
 		return o.MemberID, nil
 	}
 	profile, err := j.profile(ctx)
-	if err != nil || profile == nil {
-		return j.memberID, err
+	if err != nil || profile != nil && profile.Labels[multiclusterv1alpha2.LabelInventoryMemberID] != "" {
+		return "", err
 	}
-	return cmp.Or(profile.Labels[multiclusterv1alpha2.LabelInventoryMemberID], j.memberID), nil
+	return j.memberID, nil
 }
 
 // accessReady applies the access providers to the profile's status, and leaves the rest of that to
@@ -214,6 +221,10 @@ func (j *joiner) accessReady(ctx context.Context, o *Options) error {
 // taintManager owns the taints that join has set, so that they stay when the cluster is joined
 // again without any.
 const taintManager = FieldManager + "-taints"
+
+// memberIDManager owns the label inventory-member-id that join has set, so that it stays when the
+// cluster is joined again.
+const memberIDManager = FieldManager + "-member-id"
 
 // ParseTaint returns the taint that is written KEY[=VALUE]:EFFECT, as kubectl has it for nodes.
 func ParseTaint(written string) (clusterpassv1alpha1.ClusterTaint, error) {

@@ -149,7 +149,7 @@ func (m *Migration) gone(ctx context.Context, k kind) error {
 }
 
 // register has the hub forward all versions of the inventory to clusterpass, and waits until it
-// does.
+// does so for the one in which objects are imported: a server of an earlier release has no other.
 func (m *Migration) register(ctx context.Context, found *findings) (string, error) {
 	for _, gv := range hub.InventoryVersions {
 		target := m.newAPIService(gv)
@@ -158,13 +158,11 @@ func (m *Migration) register(ctx context.Context, found *findings) (string, erro
 			return "", fmt.Errorf("registering APIService %s: %w", target.Name, err)
 		}
 	}
-	for _, name := range hub.InventoryServices() {
-		if err := m.poll(ctx, func(ctx context.Context) error { return m.served(ctx, name) }); err != nil {
-			return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: "+
-				"kubectl --namespace=%s get pods, and its log", name, err, m.options.Service.Namespace)
-		}
+	if err := m.poll(ctx, m.served); err != nil {
+		return "", fmt.Errorf("APIService %s is not available: %w. Check that clusterpass-apiserver is ready: "+
+			"kubectl --namespace=%s get pods, and its log", inventoryService, err, m.options.Service.Namespace)
 	}
-	return fmt.Sprintf("APIServices %s lead to Service %s and are available", inventoryServices(), m.options.Service), nil
+	return fmt.Sprintf("APIServices %s lead to Service %s, and %s is available", inventoryServices(), m.options.Service, inventoryService), nil
 }
 
 // ensureAPIService makes the APIService lead to the target. One that kube-apiserver made is deleted
@@ -202,10 +200,9 @@ func (m *Migration) updateAPIService(ctx context.Context, service, to *apiregist
 	return err
 }
 
-// served returns nil once an APIService is available and the hub forwards requests for the
-// inventory to clusterpass.
-func (m *Migration) served(ctx context.Context, name string) error {
-	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+// served returns nil once the hub forwards requests for the inventory to clusterpass.
+func (m *Migration) served(ctx context.Context) error {
+	service, err := m.hub.APIServices.ApiregistrationV1().APIServices().Get(ctx, inventoryService, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}

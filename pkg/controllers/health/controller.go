@@ -216,31 +216,46 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	return nil
 }
 
-// identify sets the label inventory-member-id of a profile that has none, once: to the UID of its
-// healthy member, unless the member does not let clusterpass read it.
+// identify sets the label inventory-member-id of a profile that has none, once while the controller
+// runs: to the UID that join has noted, or else to what its healthy member says.
 func (c *Controller) identify(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, o *observed) {
-	if o.identified || profile.Labels[v1alpha2.LabelInventoryMemberID] != "" || o.probe.status != metav1.ConditionTrue {
+	if o.identified || profile.Labels[v1alpha2.LabelInventoryMemberID] != "" || o.probe.status != metav1.ConditionTrue ||
+		c.Clock.Since(o.lastWrite) < c.WriteInterval {
 		return
 	}
-	client, err := c.Members.For(ctx, profile)
-	if err != nil {
-		return
+	uid := profile.Annotations[member.MemberUIDAnnotation]
+	if uid == "" {
+		uid = c.uidOf(ctx, profile)
 	}
-	uid, err := client.MemberUID(ctx)
-	if err != nil || uid == "" || len(validation.IsValidLabelValue(string(uid))) > 0 {
+	if uid == "" || len(validation.IsValidLabelValue(uid)) > 0 {
 		return
 	}
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"resourceVersion":%q,"labels":{%q:%q}}}`,
 		profile.UID, profile.ResourceVersion, v1alpha2.LabelInventoryMemberID, uid)
-	_, err = c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions)
-	if apierrors.IsConflict(err) {
-		return // the next probe sees the newer profile
-	}
-	o.identified = true
-	if err != nil {
+	_, err := c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions)
+	switch {
+	case err == nil:
+		o.identified, o.lastWrite = true, c.Clock.Now()
+	case apierrors.IsConflict(err):
+		// The next probe sees the newer profile.
+	default:
+		o.identified = apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
 		klog.FromContext(ctx).Info("The label inventory-member-id of a ClusterProfile was not written",
 			"clusterProfile", klog.KObj(profile), "reason", err)
 	}
+}
+
+// uidOf returns what the member of a profile says it is, empty if it does not.
+func (c *Controller) uidOf(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) string {
+	client, err := c.Members.For(ctx, profile)
+	if err != nil {
+		return ""
+	}
+	uid, err := client.MemberUID(ctx)
+	if err != nil {
+		return ""
+	}
+	return string(uid)
 }
 
 // No label of these metrics has the name of a cluster.

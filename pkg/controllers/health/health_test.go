@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions"
 
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/answers"
 )
@@ -254,6 +255,7 @@ func TestController_Joined(t *testing.T) {
 	}
 	b := newBench(t)
 	b.stored.Annotations = map[string]string{member.MemberUIDAnnotation: "uid"}
+	b.stored.Labels = map[string]string{v1alpha2.LabelInventoryMemberID: "uid"}
 	b.probes(t.Context(), 1)
 	require.Equal(t, metav1.ConditionTrue, joined(b).Status)
 

@@ -18,6 +18,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/multicluster/v1alpha2"
+	"clusterpass.dev/pkg/member"
 )
 
 // system answers with a namespace kube-system of this UID.
@@ -40,6 +41,10 @@ func TestController_Identify(t *testing.T) {
 		"a value that is there stays": {uid: "member-uid", want: "other", change: func(b *bench) {
 			b.stored.Labels = map[string]string{v1alpha2.LabelInventoryMemberID: "other"}
 		}},
+		"a hostile member that claims to be another has no say where join has noted what it is": {
+			uid: "uid-of-another", want: "noted", writes: 1,
+			change: func(b *bench) { b.stored.Annotations = map[string]string{member.MemberUIDAnnotation: "noted"} },
+		},
 		"a member that is not healthy has no say": {uid: "member-uid", change: func(b *bench) {
 			b.member.answer("/readyz", plain(http.StatusInternalServerError, "[-]etcd failed"))
 		}},

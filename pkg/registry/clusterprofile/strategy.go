@@ -48,6 +48,16 @@ func bothVersions(fields map[fieldpath.APIVersion]*fieldpath.Set) map[fieldpath.
 	return fields
 }
 
+// inV1alpha2 returns a copy of status without what v1alpha2 lacks.
+func inV1alpha2(status *inventoryv1alpha1.ClusterProfileStatus) inventoryv1alpha1.ClusterProfileStatus {
+	known := *status.DeepCopy()
+	known.CredentialProviders = nil
+	for i := range known.AccessProviders {
+		known.AccessProviders[i].Cluster.CertificateAuthority = ""
+	}
+	return known
+}
+
 // GetResetFields implements rest.ResetFieldsStrategy.
 func (s strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return bothVersions(s.Main.GetResetFields())
@@ -62,7 +72,8 @@ func (s statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set
 func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
 	errs := s.Status.ValidateUpdate(ctx, obj, old)
 	if registrystrategy.IsV1alpha2(ctx) {
-		errs = append(errs, validateV1alpha2Status(&toProfile(obj).Status, &toProfile(old).Status, field.NewPath("status"))...)
+		stored := inV1alpha2(&toProfile(old).Status)
+		errs = append(errs, validateV1alpha2Status(&toProfile(obj).Status, &stored, field.NewPath("status"))...)
 	}
 	return errs
 }
@@ -91,11 +102,7 @@ func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	profile, oldProfile := toProfile(obj), toProfile(old)
 	profile.Status = oldProfile.Status
 	if registrystrategy.IsV1alpha2(ctx) {
-		profile.Status = *oldProfile.Status.DeepCopy()
-		profile.Status.CredentialProviders = nil
-		for i := range profile.Status.AccessProviders {
-			profile.Status.AccessProviders[i].Cluster.CertificateAuthority = ""
-		}
+		profile.Status = inV1alpha2(&oldProfile.Status)
 	}
 	if !apiequality.Semantic.DeepEqual(profile.Spec, oldProfile.Spec) {
 		profile.Generation = oldProfile.Generation + 1

@@ -165,7 +165,8 @@ func validateV1alpha2Manager(name string) field.ErrorList {
 }
 
 // validateV1alpha2Status returns what v1alpha2 refuses in status and validateStatus accepts. Like a
-// CRD's, the validation ratchets: a value that old, the stored status, has as well is not refused.
+// CRD's, the validation ratchets: a value that old, the stored status in v1alpha2, has as well is
+// not refused.
 func validateV1alpha2Status(status, old *inventoryv1alpha1.ClusterProfileStatus, path *field.Path) field.ErrorList {
 	providers := path.Child("accessProviders")
 	if apiequality.Semantic.DeepEqual(status.AccessProviders, old.AccessProviders) {
@@ -206,12 +207,14 @@ func validateV1alpha2Cluster(cluster, old *clientcmdv1.Cluster, path *field.Path
 	if cluster.ProxyURL != "" && (old == nil || cluster.ProxyURL != old.ProxyURL) {
 		errs = append(errs, validateV1alpha2ProxyURL(cluster.ProxyURL, path.Child("proxy-url"))...)
 	}
-	if old == nil || !apiequality.Semantic.DeepEqual(cluster.Extensions, old.Extensions) {
-		errs = append(errs, validateV1alpha2Extensions(cluster.Extensions, path.Child("extensions"))...)
+	var extensions []clientcmdv1.NamedExtension
+	if old != nil {
+		extensions = old.Extensions
 	}
-	return errs
+	return append(errs, validateV1alpha2Extensions(cluster.Extensions, extensions, path.Child("extensions"))...)
 }
 
+// validateV1alpha2Server does not repeat the URL, which may have a password.
 func validateV1alpha2Server(cluster *clientcmdv1.Cluster, path *field.Path) field.ErrorList {
 	switch {
 	case reflect.ValueOf(*cluster).IsZero():
@@ -223,7 +226,7 @@ func validateV1alpha2Server(cluster *clientcmdv1.Cluster, path *field.Path) fiel
 		return errs
 	}
 	if hostURL(cluster.Server) == nil {
-		return field.ErrorList{field.Invalid(path, cluster.Server, "must be an absolute URL with a host")}
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "must be an absolute URL with a host")}
 	}
 	return nil
 }
@@ -252,7 +255,14 @@ func hostURL(s string) *url.URL {
 	return parsed
 }
 
-func validateV1alpha2Extensions(extensions []clientcmdv1.NamedExtension, path *field.Path) field.ErrorList {
+// validateV1alpha2Extensions does not look for names that occur twice if they do so in old, the
+// stored extensions.
+func validateV1alpha2Extensions(extensions, old []clientcmdv1.NamedExtension, path *field.Path) field.ErrorList {
+	stored := sets.New[string]()
+	for i := range old {
+		stored.Insert(old[i].Name)
+	}
+	unique := stored.Len() == len(old)
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i := range extensions {
@@ -263,8 +273,12 @@ func validateV1alpha2Extensions(extensions []clientcmdv1.NamedExtension, path *f
 		if name == "" {
 			continue // validateCluster reports it
 		}
-		errs = append(errs, registryvalidation.Key(name, seen, at)...)
-		errs = append(errs, registryvalidation.Length(name, v1alpha2.MaxNameLength, at)...)
+		if unique {
+			errs = append(errs, registryvalidation.Key(name, seen, at)...)
+		}
+		if !stored.Has(name) {
+			errs = append(errs, registryvalidation.Length(name, v1alpha2.MaxNameLength, at)...)
+		}
 	}
 	return errs
 }

@@ -30,7 +30,7 @@ func TestMigrate(t *testing.T) {
 	assert.Regexp(t, `^preflight +50 ClusterProfiles and 2 PlacementDecisions of hub https://\S+
 export +50 ClusterProfiles and 2 PlacementDecisions to \S+
 remove +CustomResourceDefinitions clusterprofiles.multicluster.x-k8s.io and placementdecisions.multicluster.x-k8s.io are gone
-register +APIServices \S+ and \S+ lead to Service clusterpass-system/clusterpass-apiserver:\d+ and are available
+register +APIServices \S+ and \S+ lead to Service clusterpass-system/clusterpass-apiserver:\d+, and \S+ is available
 import +50 ClusterProfiles and 2 PlacementDecisions are as they were exported
 $`, a.out.String())
 	requirePrivate(t, a.options.Dir)
