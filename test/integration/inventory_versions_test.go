@@ -4,7 +4,7 @@
 package integration
 
 import (
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +19,6 @@ import (
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha2"
 	multiclusterclient "clusterpass.dev/pkg/generated/clientset/versioned/typed/multicluster/v1alpha2"
 	"clusterpass.dev/test/testenv"
@@ -163,9 +162,7 @@ func TestVersions_Kubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	createProfile(t, namespace, testenv.NewProfile("whale", "kubectl"))
 	hub := shared.Hub.Kubeconfig()
-	for resource, version := range map[string]string{
-		"clusterprofile": "v1alpha2", "cp": "v1alpha2", "clusterprofiles.v1alpha1.multicluster.x-k8s.io": "v1alpha1",
-	} {
+	for resource, version := range map[string]string{"cp": "v1alpha2", "clusterprofiles.v1alpha1.multicluster.x-k8s.io": "v1alpha1"} {
 		out := testenv.MustKubectl(t, hub, "", "get", resource, "whale", "-n", namespace, "-o", "jsonpath={.apiVersion}")
 		assert.Equal(t, "multicluster.x-k8s.io/"+version, out, resource)
 	}
@@ -181,55 +178,26 @@ status: {accessProviders: [{name: a, cluster: {server: "https://a", certificate-
 	assert.ErrorContains(t, err, `unknown field "status.accessProviders[0].cluster.certificate-authority"`)
 }
 
-// The subresource token is in both versions, and under the same right.
+// AuthTokenRequest is in v1alpha1 alone: clusterprofiles/token of v1alpha2, one of the forms of all
+// tests of tokens, takes no other kind.
 func TestVersions_Token(t *testing.T) {
-	const path = "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/clusterprofiles/bravelion/token"
-	body := testenv.Must[[]byte](t)(json.Marshal(&v1alpha1.AuthTokenRequest{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "AuthTokenRequest"},
-		Spec: v1alpha1.AuthTokenRequestSpec{ServiceAccountName: "later", ServiceAccountNamespace: "default",
-			ClusterRoles: []v1alpha1.ClusterRole{{Name: "view"}}},
-	}))
-	header := http.Header{"Content-Type": []string{"application/json"}}
-	entitled := grantTo(t, "versions:entitled", mayMint("bravelion"), mayUse("bravelion", "bind:view", "in:default"))
+	const namespace = "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/"
 	for name, test := range map[string]struct {
-		user    string
-		path    string
-		body    string
-		status  int
-		message string
+		path, kind string
+		status     int
+		message    string
 	}{
-		"a user without the right": {"versions:nobody", path, string(body), http.StatusForbidden, "is forbidden"},
-		"another kind in the body": {"", path, `{"apiVersion":"multicluster.x-k8s.io/v1alpha2","kind":"ClusterProfile"}`,
-			http.StatusBadRequest, "AuthTokenRequest"},
-		"AuthTokenRequests of v1alpha2": {"", "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/default/authtokenrequests",
-			string(body), http.StatusNotFound, "could not find"},
+		"another kind":                  {"clusterprofiles/bravelion/token", "ClusterProfile", http.StatusBadRequest, "AuthTokenRequest"},
+		"an AuthTokenRequest of it":     {"clusterprofiles/bravelion/token", "AuthTokenRequest", http.StatusBadRequest, "v1alpha2"},
+		"AuthTokenRequests of v1alpha2": {"authtokenrequests", "AuthTokenRequest", http.StatusNotFound, "could not find"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			user := shared.Hub.RESTConfig()
-			if test.user != "" {
-				user = grantTo(t, test.user, mayRequest())
-			}
-			status, _, answer := sendAs(t, user, http.MethodPost, test.path, header, []byte(test.body))
+			body := fmt.Appendf(nil, `{"apiVersion":"multicluster.x-k8s.io/v1alpha2","kind":%q}`, test.kind)
+			status, _, answer := send(t, http.MethodPost, namespace+test.path, http.Header{"Content-Type": {"application/json"}}, body)
 			assert.Equal(t, test.status, status, string(answer))
 			assert.Contains(t, string(answer), test.message)
-			assert.NotContains(t, string(answer), `"token":`)
 		})
 	}
-	t.Run("an entitled user gets a token", func(t *testing.T) {
-		status, _, answer := sendAs(t, entitled, http.MethodPost, path, header, body)
-		require.Equal(t, http.StatusCreated, status, string(answer))
-		var request v1alpha1.AuthTokenRequest
-		require.NoError(t, json.Unmarshal(answer, &request))
-		remember(request.Status.Token)
-		assert.Equal(t, v1alpha1.SchemeGroupVersion.String(), request.APIVersion)
-		member := testenv.Kube(t, withToken(shared.Bravelion, request.Status.Token))
-		testenv.List(t, member.CoreV1().Pods("default"), metav1.ListOptions{})
-	})
-	t.Run("every other verb is refused", func(t *testing.T) {
-		status := refusalOf(t, shared.Hub.RESTConfig(), http.MethodPatch, path)
-		assert.EqualValues(t, http.StatusMethodNotAllowed, status.Code)
-		assert.Equal(t, notStored, status.Message)
-	})
 }
 
 // Whatever version an object is written in, it is stored in v1alpha1: the release before reads it.

@@ -58,15 +58,12 @@ func restrictProvider(provider *apiextensionsv1.JSONSchemaProps) {
 }
 
 func restrictDecisions(schema *apiextensionsv1.JSONSchemaProps) {
-	reference := func(field *apiextensionsv1.JSONSchemaProps, longest int64, rule string) {
-		limit(field, 0, longest, rule, "must be a DNS name")
-	}
 	decision := schema.Properties["decisions"].Items.Schema
 	at(decision, func(name *apiextensionsv1.JSONSchemaProps) {
-		reference(name, 253, "!format.dns1123Subdomain().validate(self).hasValue()")
+		limit(name, 0, 253, "!format.dns1123Subdomain().validate(self).hasValue()", "must be a DNS subdomain")
 	}, "clusterProfileRef", "name")
 	at(decision, func(namespace *apiextensionsv1.JSONSchemaProps) {
-		reference(namespace, 63, "self == '' || !format.dns1123Label().validate(self).hasValue()")
+		limit(namespace, 0, 63, "self == '' || !format.dns1123Label().validate(self).hasValue()", "must be a DNS label")
 	}, "clusterProfileRef", "namespace")
 }
 
