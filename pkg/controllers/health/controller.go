@@ -82,7 +82,7 @@ type Controller struct {
 func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options: o,
-		queue:   loop.NewQueue[cache.ObjectName]("inventory", o.Clock, o.ProbePeriod, o.ProbePeriod),
+		queue:   loop.NewQueue[cache.ObjectName]("health", o.Clock, o.ProbePeriod, o.ProbePeriod),
 		seen:    map[types.UID]*observed{},
 	}
 	c.registerMetrics()
@@ -143,7 +143,7 @@ func (c *Controller) untilNext(uid types.UID) time.Duration {
 
 // Run probes until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	if ctx, synced := loop.Begin(member.Quiet(ctx), "inventory", c.synced); synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "health", c.synced); synced {
 		loop.Run(ctx, c.queue, c.Workers, "cluster", c.reconcile)
 	}
 }

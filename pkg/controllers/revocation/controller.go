@@ -90,7 +90,7 @@ func New(o Options) (*Controller, error) {
 		Options:  o,
 		members:  limiter{most: max(1, o.Workers/8), busy: map[types.UID]int{}},
 		recovery: recovery{waiting: map[types.UID]bool{}},
-		queue:    loop.NewQueue[cache.ObjectName]("grants", o.Clock, minBackoff, maxBackoff),
+		queue:    loop.NewQueue[cache.ObjectName]("revocation", o.Clock, minBackoff, maxBackoff),
 	}
 	c.registerMetrics()
 	if err := o.Grants.Informer().AddIndexers(cache.Indexers{byProfile: profileUID}); err != nil {
@@ -173,7 +173,7 @@ func (c *Controller) profile(g *v1alpha1.AuthTokenGrant) *inventoryv1alpha1.Clus
 
 // Run works until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	if ctx, synced := loop.Begin(member.Quiet(ctx), "grants", c.synced...); synced {
+	if ctx, synced := loop.Begin(member.Quiet(ctx), "revocation", c.synced...); synced {
 		loop.Run(ctx, c.queue, c.Workers, "grant", c.reconcile)
 		c.recovery.probes.Wait()
 	}
