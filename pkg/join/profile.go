@@ -146,14 +146,6 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	if err := j.hub.apply(ctx, FieldManager, profile, nil); err != nil {
 		return err
 	}
-	if memberID != "" {
-		// Owned for good, as taints are.
-		profile := newObject(profileKind, j.Namespace, j.Name)
-		profile.SetLabels(map[string]string{multiclusterv1alpha2.LabelInventoryMemberID: memberID})
-		if err := j.hub.apply(ctx, memberIDManager, profile, nil); err != nil {
-			return err
-		}
-	}
 	if tainted != "" {
 		// Owned for good: what the ClusterProfile was applied with goes when it is applied without.
 		profile := newObject(profileKind, j.Namespace, j.Name)
@@ -165,18 +157,28 @@ func (j *joiner) profileReady(ctx context.Context, o *Options) error {
 	return j.accessReady(ctx, o)
 }
 
-// inventoryMemberID returns the value to set the label inventory-member-id to: that of the options,
-// or else the UID of the member. It is empty if the ClusterProfile has the label already: whoever
-// set it goes on owning it.
+// inventoryMemberID returns the value to apply for the label inventory-member-id: that of the
+// options, or else the one that an earlier join has set, or else the UID of the member. It is empty
+// if somebody else has set the label: they go on owning it.
 func (j *joiner) inventoryMemberID(ctx context.Context, o *Options) (string, error) {
 	if o.MemberID != "" {
 		return o.MemberID, nil
 	}
 	profile, err := j.profile(ctx)
-	if err != nil || profile != nil && profile.Labels[multiclusterv1alpha2.LabelInventoryMemberID] != "" {
+	if err != nil {
 		return "", err
 	}
-	return j.memberID, nil
+	if profile == nil || profile.Labels[multiclusterv1alpha2.LabelInventoryMemberID] == "" {
+		return j.memberID, nil
+	}
+	ours := func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == FieldManager && entry.FieldsV1 != nil &&
+			bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:`+multiclusterv1alpha2.LabelInventoryMemberID+`"`))
+	}
+	if slices.ContainsFunc(profile.ManagedFields, ours) {
+		return profile.Labels[multiclusterv1alpha2.LabelInventoryMemberID], nil
+	}
+	return "", nil
 }
 
 // accessReady applies the access providers to the profile's status, and leaves the rest of that to
@@ -221,10 +223,6 @@ func (j *joiner) accessReady(ctx context.Context, o *Options) error {
 // taintManager owns the taints that join has set, so that they stay when the cluster is joined
 // again without any.
 const taintManager = FieldManager + "-taints"
-
-// memberIDManager owns the label inventory-member-id that join has set, so that it stays when the
-// cluster is joined again.
-const memberIDManager = FieldManager + "-member-id"
 
 // ParseTaint returns the taint that is written KEY[=VALUE]:EFFECT, as kubectl has it for nodes.
 func ParseTaint(written string) (clusterpassv1alpha1.ClusterTaint, error) {

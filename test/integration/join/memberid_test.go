@@ -27,6 +27,10 @@ func TestJoin_MemberID(t *testing.T) {
 	mustClusterpass(t, again...)
 	assert.Equal(t, "lion-7", label(), "joining again without the flag has changed it")
 
+	testenv.Patch(t, profiles, "bravelion", `{"metadata":{"labels":{"`+v1alpha2.LabelInventoryMemberID+`":"theirs"}}}`)
+	mustClusterpass(t, again...)
+	assert.Equal(t, "theirs", label(), "joining again has taken over the value of somebody else")
+
 	for name, test := range map[string]struct{ flag, want string }{
 		"an id that is no label value": {"--member-id=a b", "--member-id is a label's value"},
 		"the label as another one":     {"--labels=" + v1alpha2.LabelInventoryMemberID + "=a", "is set by --member-id"},
@@ -34,7 +38,7 @@ func TestJoin_MemberID(t *testing.T) {
 		t.Run(name+" is refused", func(t *testing.T) {
 			_, err := clusterpass(t.Context(), append(again, test.flag)...)
 			require.ErrorContains(t, err, test.want)
-			assert.Equal(t, "lion-7", label())
+			assert.Equal(t, "theirs", label())
 		})
 	}
 }
