@@ -10,6 +10,7 @@ import (
 	"reflect"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -161,7 +162,8 @@ var proxySchemes = sets.New("http", "https", "socks5")
 // validateV1alpha2Manager returns what v1alpha2 refuses in the name of a manager. An update needs
 // no such check: the name is immutable.
 func validateV1alpha2Manager(name string) field.ErrorList {
-	return registryvalidation.Invalid(utilvalidation.IsValidLabelValue(name), name, field.NewPath("spec", "clusterManager", "name"))
+	path := field.NewPath("spec", "clusterManager", "name")
+	return registryvalidation.Name(name, content.LabelValueMaxLength, utilvalidation.IsValidLabelValue, path)
 }
 
 // validateV1alpha2Status returns what v1alpha2 refuses in status and validateStatus accepts. Like a

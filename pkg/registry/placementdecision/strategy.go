@@ -117,23 +117,15 @@ func validateV1alpha2References(decisions []inventoryv1alpha1.ClusterDecision, p
 		}
 		reference, at := decisions[i].ClusterProfileRef, path.Index(i).Child("clusterProfileRef")
 		if reference.Name != "" {
-			errs = append(errs, validateName(reference.Name, utilvalidation.DNS1123SubdomainMaxLength,
+			errs = append(errs, registryvalidation.Name(reference.Name, utilvalidation.DNS1123SubdomainMaxLength,
 				utilvalidation.IsDNS1123Subdomain, at.Child("name"))...)
 		}
 		if reference.Namespace != "" {
-			errs = append(errs, validateName(reference.Namespace, utilvalidation.DNS1123LabelMaxLength,
+			errs = append(errs, registryvalidation.Name(reference.Namespace, utilvalidation.DNS1123LabelMaxLength,
 				utilvalidation.IsDNS1123Label, at.Child("namespace"))...)
 		}
 	}
 	return errs
-}
-
-// validateName does not repeat a name that is longer than limit.
-func validateName(name string, limit int, validate func(string) []string, path *field.Path) field.ErrorList {
-	if errs := registryvalidation.Length(name, limit, path); len(errs) > 0 {
-		return errs
-	}
-	return registryvalidation.Invalid(validate(name), name, path)
 }
 
 // validateDecisions refuses a missing list, and accepts an empty one.

@@ -53,6 +53,15 @@ func Invalid(messages []string, value string, path *field.Path) field.ErrorList 
 	return errs
 }
 
+// Name returns an error if name has more than limit code points, without repeating it, or else one
+// for each of the messages of validate.
+func Name(name string, limit int, validate func(string) []string, path *field.Path) field.ErrorList {
+	if errs := Length(name, limit, path); len(errs) > 0 {
+		return errs
+	}
+	return Invalid(validate(name), name, path)
+}
+
 // The limits in upstream's CRD, from the markers of metav1.Condition. They differ from those of
 // apimachinery's ValidateConditions, which counts bytes and accepts only shorter types.
 const (
