@@ -125,7 +125,7 @@ func (h *fakeHub) get(t *testing.T, dir string, caller int) *Credential {
 	return got
 }
 
-// refusal is what the hub answers to who may not.
+// refusal is the answer of the hub to a user without the right.
 func refusal() error {
 	resource := schema.GroupResource{Group: "clusterpass.dev", Resource: "authtokenrequests"}
 	return fmt.Errorf("asking the hub: %w", apierrors.NewForbidden(resource, "", errors.New("missing: bind:view")))

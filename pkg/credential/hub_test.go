@@ -83,11 +83,11 @@ func TestHub_MintFailures(t *testing.T) {
 		answer string
 		want   string
 	}{
-		"a refusal is told in the hub's words": {http.StatusForbidden, forbidden + `missing: bind:view"}`, "missing: bind:view"},
-		"no token":                             {http.StatusCreated, answerType + `}`, "without a token"},
-		"a token that says no time":            {http.StatusCreated, withToken + `}}`, "without a token"},
-		"half an answer":                       {http.StatusCreated, answered[:len(answered)-2], "something other"},
-		"times that are none":                  {http.StatusCreated, withToken + `,"refreshAfter":"` + secretToken + `"}}`, "something other"},
+		"a refusal keeps the hub's words": {http.StatusForbidden, forbidden + `missing: bind:view"}`, "missing: bind:view"},
+		"no token":                        {http.StatusCreated, answerType + `}`, "without a token"},
+		"a token that says no time":       {http.StatusCreated, withToken + `}}`, "without a token"},
+		"half an answer":                  {http.StatusCreated, answered[:len(answered)-2], "something other"},
+		"times that are none":             {http.StatusCreated, withToken + `,"refreshAfter":"` + secretToken + `"}}`, "something other"},
 		"another kind": {http.StatusCreated, `{"apiVersion":"v1","kind":"Secret","data":{"token":"` + secretToken + `"}}`,
 			"something other"},
 		"no JSON": {http.StatusCreated, secretToken, "something other"},

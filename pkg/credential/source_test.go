@@ -49,8 +49,8 @@ func TestSource_Get(t *testing.T) {
 			want: first, asked: 2},
 		"so does one whose member times out": {after: refreshAfter, err: apierrors.NewTimeoutError("bravelion", 1),
 			want: first, asked: 2},
-		"a refusal is told": {after: refreshAfter, err: refusal(), asked: 2},
-		"a cluster that is gone is told": {after: refreshAfter,
+		"a refusal is returned": {after: refreshAfter, err: refusal(), asked: 2},
+		"a cluster that is gone is an error": {after: refreshAfter,
 			err: apierrors.NewNotFound(schema.GroupResource{}, "bravelion"), asked: 2},
 		"an expired token is not used when the hub is not reached": {after: lifetime, err: errUnreachable, asked: 2},
 		"the hub is not asked before it is time":                   {after: time.Minute, err: refusal(), want: first, asked: 1},
@@ -229,7 +229,7 @@ func TestSource_GetWithoutCache(t *testing.T) {
 	assert.Equal(t, 2, hub.asked)
 }
 
-// What client-go is told.
+// What client-go gets.
 func TestCredential_ExecStatus(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
@@ -327,7 +327,7 @@ func TestSource_RenewOtherCluster(t *testing.T) {
 
 func TestCaller(t *testing.T) {
 	t.Setenv(ExecInfoEnv, "")
-	assert.Empty(t, Caller(), "nobody is told by client-go")
+	assert.Empty(t, Caller(), "there is no caller of client-go")
 	t.Setenv(ExecInfoEnv, "{}")
 	again := Caller()
 	assert.NotEmpty(t, again)

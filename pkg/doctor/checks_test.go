@@ -75,7 +75,7 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(testTime)}
 }
 
-// forbidden returns the hub's answer to who may not do something with a resource.
+// forbidden returns the hub's answer to a user without a right on a resource.
 func forbidden(resource string) error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("no"))
 }

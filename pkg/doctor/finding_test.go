@@ -42,7 +42,7 @@ func TestWorst(t *testing.T) {
 	}
 	assert.Equal(t, Fail, Worst(of(OK, Fail, Warn)))
 	assert.Equal(t, Warn, Worst(of(OK, Warn, Skip)))
-	assert.Equal(t, OK, Worst(of(Skip, OK)), "what was seen is told, and not what was skipped")
+	assert.Equal(t, OK, Worst(of(Skip, OK)), "the result is what was seen, and not what was skipped")
 	assert.Equal(t, Skip, Worst(of(Skip)))
 }
 

@@ -61,7 +61,7 @@ func TestPowersOf(t *testing.T) {
 			onProfiles("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"), nil,
 		},
 		"what the garbage collector has on everything is not":   {rule("*", "*", "delete", "get", "list", "patch", "update", "watch"), nil},
-		"both of two powerful verbs are told":                   {onProfiles(bindAdmin, "escalate"), list{"escalate", bindAdmin}},
+		"both of two powerful verbs are reported":               {onProfiles(bindAdmin, "escalate"), list{"escalate", bindAdmin}},
 		"a rule without groups gives nothing, whatever it says": {rbacv1.PolicyRule{Resources: list{"*"}, Verbs: list{"*"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

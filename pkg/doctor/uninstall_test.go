@@ -184,7 +184,7 @@ func TestUninstall(t *testing.T) {
 		"nothing": {unregistered: true, unserved: notServed},
 		"a server that does not answer can end nothing": {unserved: apierrors.NewServiceUnavailable("no endpoints"),
 			stage: "sets", left: "no endpoints", is: "kubectl delete apiservice"},
-		"whoever may not look is told so": {unserved: forbidden("clustercredentialsets"),
+		"a user without the right gets a message": {unserved: forbidden("clustercredentialsets"),
 			stage: "sets", left: "you may not read this", is: "cluster-admin"},
 	} {
 		t.Run(name, func(t *testing.T) {

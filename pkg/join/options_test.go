@@ -92,7 +92,7 @@ func authorities(t *testing.T, count int) []byte {
 	return bytes.Repeat(pem.EncodeToMemory(first), count)
 }
 
-// What is left out of an endpoint is told, and what will not work.
+// Warnings say what is left out of an endpoint, and what will not work.
 func TestCheckEndpoint(t *testing.T) {
 	ca := authorities(t, 1)
 	const key = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"

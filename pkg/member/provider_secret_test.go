@@ -175,7 +175,7 @@ func addContext(t *testing.T) func(*corev1.Secret) {
 	}
 }
 
-// What is told of a member.
+// What an error says about a member.
 func TestPool_ForEndpoint(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	secrets := memberSecret(kubeconfig(t, memberURL, ca.pem, func(e entries) {

@@ -44,7 +44,7 @@ func TestMinter_Authorize(t *testing.T) {
 			change: many, lacks: "audience:audience-03", reviews: 9,
 			words: []string{"lacks: audience:audience-03 on", "(not reviewed: audience:audience-08 on"},
 		},
-		"of few all that are missing are told": {
+		"all of a few missing rights are reported": {
 			change: func(r *v1alpha1.AuthTokenRequestSpec) { r.ClusterRoles = []v1alpha1.ClusterRole{{Name: "view"}} },
 			lacks:  "bind:view in:default", reviews: 3, words: []string{"lacks: bind:view on", "; in:default on"},
 		},

@@ -75,7 +75,7 @@ func TestPredicates(t *testing.T) {
 		{"a label matches", all{prod}, ""},
 		{"a label does not match", all{dev}, "labels do not match env=dev"},
 		{"one predicate of several is enough", all{dev, claim}, ""},
-		{"each predicate that is missed is told", all{dev, byLabel("env", "test")},
+		{"each predicate that fails is reported", all{dev, byLabel("env", "test")},
 			"labels do not match env=dev; or labels do not match env=test"},
 		{"parts of one predicate all have to match", all{parts}, "properties do not match !zone"},
 		{"an expression sees the ClusterProfile", all{byExpression(`clusterProfile.metadata.labels["env"] == "prod" && ` +

@@ -22,7 +22,7 @@ var (
 	members = []string{"bravelion", "smartfish"}
 )
 
-// persons are the users of the matrix, as kubectl is told to be them.
+// persons are the users of the matrix, with the flags of kubectl that impersonate them.
 var persons = map[string][]string{
 	"rita": {"--as=rita", "--as-group=team-red"},
 	"bob":  {"--as=bob"},

@@ -93,7 +93,7 @@ func TestList_ResourceVersion(t *testing.T) {
 		assert.True(t, apierrors.IsInvalid(err) || apierrors.IsBadRequest(err), "%v", err)
 	})
 	t.Run("one from the future is not there yet", func(t *testing.T) {
-		// Not by client-go, which would try again as it is told to.
+		// Not by client-go, which would try again as Retry-After says.
 		const path = "/apis/multicluster.x-k8s.io/v1alpha1/clusterprofiles?resourceVersion=999999999&resourceVersionMatch=NotOlderThan"
 		status, _, body := get(t, path, "application/json")
 		assert.Equal(t, http.StatusGatewayTimeout, status)

@@ -84,7 +84,7 @@ func listen(t *testing.T, serve func(net.Conn)) (url string) {
 	return "https://" + listener.Addr().String()
 }
 
-// What is wrong with a member is told, and hurts no other.
+// An error names what is wrong with a member, and other members are not affected.
 func TestMembers_Failures(t *testing.T) {
 	good := clientcmdapi.Cluster{Server: shared.Bravelion.Server(), CertificateAuthorityData: shared.Bravelion.CA()}
 	closed := testenv.Must[[]int](t)(testenv.FreePorts(1))[0]

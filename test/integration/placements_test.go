@@ -212,7 +212,7 @@ func TestPlacement_RBAC(t *testing.T) {
 	assert.NoError(t, editor.Delete(ctx, "guarded", metav1.DeleteOptions{}))
 }
 
-// What is wrong with a Placement is told by field.
+// Errors in a Placement name the field.
 func TestPlacement_Invalid(t *testing.T) {
 	placement := newPlacement("wrong")
 	placement.Spec = clusterpassv1alpha1.PlacementSpec{

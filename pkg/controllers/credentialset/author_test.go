@@ -33,7 +33,7 @@ func TestController_TellAuthor(t *testing.T) {
 		"14 days before the end, a set says so": {age: maxAge - 14*day, expiring: v1alpha1.CredentialSetReasonExpiresSoon,
 			queued: true},
 		"and after it": {age: maxAge, expiring: v1alpha1.CredentialSetReasonExpired},
-		"that the author is in system:masters is told too": {groups: []string{"system:masters"}, unrestricted: true},
+		"an author in system:masters gets a warning": {groups: []string{"system:masters"}, unrestricted: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder, clock := events.NewFakeRecorder(4), testingclock.NewFakeClock(now)

@@ -180,7 +180,7 @@ func TestController_Matching(t *testing.T) {
 		"names":                        {naming("smartfish", "gone"), []string{"smartfish"}},
 		"decisions of those who count": {decidedBy("mallory"), []string{"smartfish"}},
 		"of several of them":           {decidedBy("controller", "mallory"), []string{"bravelion", "smartfish"}},
-		"of nobody who is there":       {decidedBy("kim"), nil},
+		"of no known user":             {decidedBy("kim"), nil},
 		"of another key":               {v1alpha1.ClusterSelection{DecisionKey: "cpu", DecisionWriters: []string{"controller"}}, nil},
 		"of anybody, in an old set":    {decidedBy(), []string{"bravelion", "smartfish"}},
 		"decisions that names bound": {
@@ -570,7 +570,7 @@ func TestController_TellReady(t *testing.T) {
 		setReady(set, ready, selected)
 		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady)
 	}
-	t.Run("of what its author may not see, nothing is told", func(t *testing.T) {
+	t.Run("the message omits what the author may not see", func(t *testing.T) {
 		h := newHub(t, decided("b", "mallory", "smartfish"))
 		h.allows = func(*authorizationv1.ResourceAttributes) bool { return false }
 		selected, err := h.selectClusters(t.Context(), setOf(byDecision))
@@ -596,7 +596,7 @@ func TestController_TellReady(t *testing.T) {
 		assert.Equal(t, "only clusters that already have a credential are selected: its author may not list; "+
 			"each selected cluster has a credential", is.Message)
 	})
-	t.Run("decisions that do not count are told of, with who wrote the first", func(t *testing.T) {
+	t.Run("the message counts decisions that do not count, and names the writer of the first", func(t *testing.T) {
 		h := newHub(t, decided("b", "mal\nlory"+strings.Repeat("y", 1000), "smartfish"), decided("a", "controller", "smartfish"),
 			decided("c", "mallory", "smartfish"))
 		selected, err := h.selectClusters(t.Context(), setOf(byDecision))

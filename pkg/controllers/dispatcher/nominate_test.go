@@ -254,7 +254,7 @@ func TestController_Enqueue(t *testing.T) {
 	}
 }
 
-// A user is told once.
+// A user gets one event.
 func TestController_Report(t *testing.T) {
 	c := newController(t)
 	w := newWorkload("w", nil)

@@ -111,7 +111,7 @@ func TestController_RevokeProfileElsewhere(t *testing.T) {
 			assert.Len(t, f.told(), 1)
 			f.sync(t, g)
 			f.expectFailure(t, g)
-			assert.Empty(t, f.told(), "it is told once")
+			assert.Empty(t, f.told(), "the event was recorded again")
 
 			// The profile leads to the grant's cluster again.
 			f.see(t, a.Profile())

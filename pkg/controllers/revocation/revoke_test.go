@@ -201,7 +201,7 @@ func TestController_RevokeRememberedAccess(t *testing.T) {
 	}
 }
 
-// A member that refuses keeps the grant, and is told once.
+// The grant of a member that refuses stays, and there is one event.
 func TestController_RevokeRefused(t *testing.T) {
 	clock := testingclock.NewFakeClock(now)
 	g := newGrant("work")

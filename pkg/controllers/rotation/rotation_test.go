@@ -148,7 +148,7 @@ func TestController_Store(t *testing.T) {
 			token: "old", profile: profile, stored: true, want: "new",
 			answers: []error{apierrors.NewConflict(corev1.Resource("secrets"), "kubeconfig", nil)},
 		},
-		"not when the hub forbids it, which is told": {
+		"not when the hub forbids it, with an event": {
 			token: "old", profile: profile, want: "old",
 			answers: []error{apierrors.NewForbidden(corev1.Resource("secrets"), "kubeconfig", nil)}, is: apierrors.IsForbidden,
 		},
@@ -211,7 +211,7 @@ func TestController_Check(t *testing.T) {
 	}
 }
 
-// What is told of a credential that is not renewed.
+// What events say about a credential that is not renewed.
 func TestController_Failed(t *testing.T) {
 	for name, test := range map[string]struct {
 		err    error

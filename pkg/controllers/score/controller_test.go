@@ -154,7 +154,7 @@ func TestController_ForbiddenMember(t *testing.T) {
 		f.clock.Step(valid)
 		f.collectOnce(t.Context(), t)
 	}
-	assert.Empty(t, f.writes(), "it is told once")
+	assert.Empty(t, f.writes(), "it was written again")
 
 	f.member.Answer(nodes, listOf(t, false, newNode("a", "4")))
 	assert.Equal(t, "4", valueOf(f.collectOnce(t.Context(), t), "cpu"))

@@ -67,7 +67,7 @@ func withResources(node *corev1.Node, first, count int) *corev1.Node {
 	return node
 }
 
-// A member that answers too much is told so.
+// An event names a member that answers too much.
 func TestController_HostileAnswers(t *testing.T) {
 	megabyte := strings.Repeat("a", 1<<20)
 	for name, test := range map[string]struct {

@@ -244,7 +244,7 @@ func extension(profile *inventoryv1alpha1.ClusterProfile) []byte {
 	return nil
 }
 
-// A user without rights is told what is missing.
+// The error for a user without rights names what is missing.
 func TestPlugin_Forbidden(t *testing.T) {
 	tests := []struct {
 		name, user string

@@ -30,7 +30,7 @@ func TestCredentialSets(t *testing.T) {
 	t.Run("each selected cluster has a credential that works there", f.testCredentials)
 	t.Run("clusters are selected by name", f.testNames)
 	t.Run("clusters are selected by the decisions of those who count", f.testDecisions)
-	t.Run("nobody is told of clusters that the author may not see", f.testAuthorMayNotSee)
+	t.Run("no message names clusters that the author may not see", f.testAuthorMayNotSee)
 	t.Run("a label touches one Secret", f.testSelection)
 	t.Run("a rotation that is asked for is done once, and the old token still works", f.testRotation)
 	t.Run("what is lost is made again", f.testRepair)

@@ -39,7 +39,7 @@ func options(mint ...types.NamespacedName) doctor.Options {
 
 var defaultBravelion = types.NamespacedName{Namespace: "default", Name: "bravelion"}
 
-// diagnose runs all checks with the rights of config's user. Whatever is found, no token is told.
+// diagnose runs all checks with the rights of config's user. No finding has a token.
 func diagnose(t *testing.T, config *rest.Config, options doctor.Options) []doctor.Finding {
 	t.Helper()
 	found := doctor.Run(t.Context(), testenv.Must[*doctor.Clients](t)(doctor.NewClients(config)), options)

@@ -28,8 +28,8 @@ func TestHealth(t *testing.T) {
 	t.Run("a profile says what its member is", func(t *testing.T) { f.testFacts(t) })
 	t.Run("a healthy fleet causes no write", func(t *testing.T) { f.testIdle(t) })
 	t.Run("a profile of another manager is left alone", func(t *testing.T) { f.testAnothers(t) })
-	t.Run("a credential that the member does not take is told", func(t *testing.T) { f.testCredential(t) })
-	t.Run("ten outages are ten times told", func(t *testing.T) { f.testOutages(t) })
+	t.Run("a credential that the member does not accept is reported", func(t *testing.T) { f.testCredential(t) })
+	t.Run("ten outages are reported ten times", func(t *testing.T) { f.testOutages(t) })
 }
 
 func (f *fleet) testFacts(t *testing.T) {

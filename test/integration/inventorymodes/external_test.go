@@ -75,7 +75,7 @@ func expectEntitlement(t *testing.T) {
 	require.Empty(t, cmp.Diff([]string{token, "bind:view on " + on, "in:default on " + on}, causes(err)))
 
 	_, missing := ask(t.Context(), user, request("nowhere", "jane"))
-	require.True(t, apierrors.IsForbidden(missing), "who is not entitled is told whether a profile exists: %v", missing)
+	require.True(t, apierrors.IsForbidden(missing), "a user without entitlement can tell whether a profile exists: %v", missing)
 	require.Empty(t, cmp.Diff(before, memberObjects(t)), "a refusal changed the member")
 
 	grantTo(t, "jane-may", "jane",

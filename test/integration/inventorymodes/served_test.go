@@ -214,7 +214,7 @@ func TestServed_NamespacesWait(t *testing.T) {
 	namespaces := hub.Kube(t).CoreV1().Namespaces()
 	created := testenv.Create(t, namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "waiting-"}})
 
-	t.Run("it is told why", func(t *testing.T) {
+	t.Run("a condition says why", func(t *testing.T) {
 		installProfileCRDs(t)
 		expectUnavailable(t, profilesPath)
 		require.NoError(t, namespaces.Delete(t.Context(), created.Name, metav1.DeleteOptions{}))

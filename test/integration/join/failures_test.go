@@ -41,7 +41,7 @@ func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
 
 var reader = rule("*", "*", "get", "list")
 
-// Who may not is told.
+// The error for a user without a right names it.
 func TestJoin_Forbidden(t *testing.T) {
 	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 
@@ -66,7 +66,7 @@ func TestJoin_Forbidden(t *testing.T) {
 		require.ErrorContains(t, err, "hub: could not apply secret/member-default-bravelion in clusterpass-system")
 		require.ErrorContains(t, err, "What is listed above as created or configured is done")
 		assert.Contains(t, out, "member: created clusterrolebinding.rbac.authorization.k8s.io/clusterpass\n")
-		assert.NotContains(t, out+err.Error(), "eyJ", "no token is told")
+		assert.NotContains(t, out+err.Error(), "eyJ", "a token was printed")
 		assert.NotContains(t, out, "hub: created")
 
 		out = mustClusterpass(t, join...)

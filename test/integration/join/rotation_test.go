@@ -150,7 +150,7 @@ func TestRotation(t *testing.T) {
 	want := testenv.Must[[]byte](t)(member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token))
 	assert.Equal(t, string(want), string(renewed.Data[kubeconfigKey]), "nothing else is changed")
 
-	t.Run("which is told, and not written into the ClusterProfile", func(t *testing.T) {
+	t.Run("an event says so, and the ClusterProfile is not written", func(t *testing.T) {
 		renewal := metav1.ListOptions{FieldSelector: "reason=CredentialRenewed,involvedObject.uid=" + string(before.UID)}
 		testenv.Eventually(t, func(ctx context.Context) error {
 			list, err := shared.Hub.Kube(t).CoreV1().Events("default").List(ctx, renewal)
@@ -256,7 +256,7 @@ func TestRotation_CredentialEnded(t *testing.T) {
 	_, err = whoami(t, member.KubeconfigToken(hubSecret(t).Data[kubeconfigKey], ""))
 	require.NoError(t, err)
 
-	t.Run("who was not joined is told so", func(t *testing.T) {
+	t.Run("a cluster that was not joined is an error", func(t *testing.T) {
 		mend[1] = "smartfish"
 		_, err := clusterpass(t.Context(), mend...)
 		require.ErrorContains(t, err, "ClusterProfile default/smartfish was not joined")

@@ -49,8 +49,8 @@ func TestMultiKueue_Placement(t *testing.T) {
 	t.Run("a Job runs where the Placement that it names says, and nowhere else", f.testNamedByJob)
 	t.Run("the Placement of a LocalQueue is that of its Jobs that name none", f.testNamedByQueue)
 	t.Run("a Job that waits follows its Placement", f.testFollows)
-	t.Run("a Placement that is not there, or of another namespace, is told and has nothing run", f.testMissing)
-	t.Run("a Placement that has chosen none of the queue's clusters is told", f.testNoneOfTheConfig)
+	t.Run("a Placement that is missing, or of another namespace, is reported and nothing runs", f.testMissing)
+	t.Run("a Placement that has chosen none of the queue's clusters is reported", f.testNoneOfTheConfig)
 	t.Run("a Job of a lost cluster goes where its Placement says by then", f.testLost)
 }
 
@@ -105,7 +105,7 @@ func (f *fleet) testNamedByJob(t *testing.T) {
 		assert.True(t, f.members[0].hasMade(t, "workloads", job))
 		assert.False(t, f.members[1].hasMade(t, "workloads", job), "not even asked")
 	}
-	t.Run("what nominated is told in an event", func(t *testing.T) {
+	t.Run("an event says what nominated", func(t *testing.T) {
 		testenv.Eventually(t, f.event(t, "Nominated", memberName+": by Placement default/t4"))
 	})
 	t.Run("the dispatcher has written that field and no other", func(t *testing.T) {

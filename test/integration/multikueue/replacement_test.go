@@ -72,7 +72,7 @@ func (f *fleet) profileUID(t *testing.T, name string) types.UID {
 	return testenv.Get(t, f.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace), name).UID
 }
 
-// submitLong creates a Job on the hub that runs until it is told otherwise, and returns its name.
+// submitLong creates a Job on the hub that runs until it is deleted, and returns its name.
 func (f *fleet) submitLong(t *testing.T) string {
 	t.Helper()
 	job := f.exampleJob(t)

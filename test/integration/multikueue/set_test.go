@@ -45,7 +45,7 @@ func TestMultiKueue(t *testing.T) {
 	f := startFleet(t, nil, memberName, "smartfish")
 	kubectl(t, f.hub, "apply", "--server-side", "-f", example(t, "hub-queues.yaml"))
 	manager := testenv.StartControllerManager(t, f.hub, testenv.ControllerManagerConfig{Args: []string{"--v=2"}})
-	t.Run("what is not allowed yet is told, with the commands that allow it", f.testAllow)
+	t.Run("a condition names what is not allowed yet, and the commands that allow it", f.testAllow)
 	t.Run("one object suffices for Jobs to run on members", f.testFirstJob)
 	t.Run("Kueue goes on through a rotation", f.testRotation)
 	t.Run("a cluster that is not selected is none of Kueue's", f.testSelection)

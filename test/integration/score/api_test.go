@@ -85,7 +85,7 @@ func TestScore_Keeper(t *testing.T) {
 	})
 }
 
-// What is wrong with a score is told by field.
+// Errors in a score name the field.
 func TestScore_Invalid(t *testing.T) {
 	scores := hub(t, admin).ClusterpassV1alpha1().ClusterScores(namespace)
 	stored := testenv.Create(t, scores, custom("strict", "bravelion", "strict"))

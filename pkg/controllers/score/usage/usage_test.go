@@ -163,7 +163,7 @@ func TestValues(t *testing.T) {
 			},
 			pods: pods{newPod("a", "cpu", "1")}, want: values{"cpu": "2", "cpu:largest-node": "2"},
 		},
-		"devices are told by type, and those without a label are only in the sum": {
+		"devices are listed by type, and those without a label are in the sum alone": {
 			nodes: nodes{
 				nodeWith(newNode("a", gpu, "4"), teslaT4),
 				nodeWith(newNode("b", gpu, "8"), labelled("cloud.google.com/gke-accelerator", "nvidia-h100")),
