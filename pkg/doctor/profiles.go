@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
@@ -45,6 +46,20 @@ func (s memberSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 	return secret, nil
 }
 
+// Of implements member.Secrets.
+func (s memberSecrets) Of(namespace, name string) ([]*corev1.Secret, error) {
+	var found []*corev1.Secret
+	for _, secret := range s {
+		if member.IsSecretOf(secret, namespace, name) {
+			found = append(found, secret)
+		}
+	}
+	slices.SortFunc(found, func(a, b *corev1.Secret) int {
+		return strings.Compare(cache.MetaObjectToName(a).String(), cache.MetaObjectToName(b).String())
+	})
+	return found, nil
+}
+
 // checkAccess tries, by the code that clusterpass itself has for it, whether each ClusterProfile
 // gives access to its member, and looks at how long the credential lasts. It calls no member and
 // shows no content of a Secret.
@@ -68,11 +83,11 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 		refused := refusedAccess(profile)
 		switch {
 		case err != nil:
-			f.fail(about, e.mendAccess(ctx, profile), "%v", err)
+			f.fail(about, e.mendAccess(ctx, secrets, profile), "%v", err)
 		case refused != nil:
-			f.fail(about, e.mendCredential(profile), "%s", inWords(refused))
+			f.fail(about, e.mendCredential(secrets, profile), "%s", inWords(refused))
 		default:
-			f.credential(about, e.mendCredential(profile), client.Validity(), e.now())
+			f.credential(about, e.mendCredential(secrets, profile), client.Validity(), e.now())
 		}
 	}
 }
@@ -119,14 +134,19 @@ func (e *examination) listSecrets(ctx context.Context) (memberSecrets, error) {
 }
 
 // mendAccess says what to do about a ClusterProfile that gives no access.
-func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) string {
-	name, ok := member.SecretFor(e.Access, profile)
+func (e *examination) mendAccess(ctx context.Context, secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) string {
+	name, ok := member.SecretFor(e.Access, secrets, profile)
+	naming, _ := secrets.Of(profile.Namespace, profile.Name)
 	switch {
+	case !ok && len(naming) > 1:
+		return fmt.Sprintf("Take the name of the ClusterProfile out of all but one: kubectl -n %s edit secret %s",
+			naming[1].Namespace, naming[1].Name)
 	case !ok && e.byPlugin(profile):
 		return "Correct the server in its status, or what --access-config allows (servers, bindings): " + editStatus(profile)
 	case !ok:
-		return "Have its status.accessProviders name the Secret with the member's kubeconfig, as artifacts/examples/clusterprofile.yaml does: " +
-			editStatus(profile)
+		return fmt.Sprintf("Have the Secret with the member's kubeconfig name it: kubectl -n %s annotate secret SECRET %s=%s/%s; "+
+			"or its status.accessProviders name that Secret, as artifacts/examples/clusterprofile.yaml does: %s",
+			SystemNamespace, member.ClusterProfileAnnotation, profile.Namespace, profile.Name, editStatus(profile))
 	}
 	secret, err := e.Metadata.Resource(secretsResource).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	switch {
@@ -136,11 +156,11 @@ func (e *examination) mendAccess(ctx context.Context, profile *inventoryv1alpha1
 	case secret.Labels[member.KubeconfigLabel] != "true":
 		return fmt.Sprintf("If it is this cluster's, label it: kubectl -n %s label secret %s %s=true --overwrite",
 			name.Namespace, name.Name, member.KubeconfigLabel)
-	case secret.Annotations[member.ClusterProfileAnnotation] != profile.Namespace+"/"+profile.Name:
+	case !member.IsSecretOf(secret, profile.Namespace, profile.Name):
 		return fmt.Sprintf("If it is this cluster's, annotate it: kubectl -n %s annotate secret %s %s=%s/%s --overwrite",
 			name.Namespace, name.Name, member.ClusterProfileAnnotation, profile.Namespace, profile.Name)
 	}
-	return e.mendCredential(profile)
+	return e.mendCredential(secrets, profile)
 }
 
 func editStatus(profile *inventoryv1alpha1.ClusterProfile) string {
@@ -156,8 +176,8 @@ func (e *examination) byPlugin(profile *inventoryv1alpha1.ClusterProfile) bool {
 }
 
 // mendCredential says how the credential of clusterpass for a member is replaced.
-func (e *examination) mendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
-	name, ok := member.SecretFor(e.Access, profile)
+func (e *examination) mendCredential(secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) string {
+	name, ok := member.SecretFor(e.Access, secrets, profile)
 	if !ok {
 		return "See why the credential plugin gives no valid credential: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
 	}

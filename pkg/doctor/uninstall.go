@@ -13,8 +13,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/tools/cache"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
@@ -182,18 +182,21 @@ func leftMembers(ctx context.Context, u *uninstallation) (leftovers, error) {
 	})
 	for i := range secrets.Items {
 		secret := &secrets.Items[i]
-		of, err := cache.ParseObjectName(secret.Annotations[member.ClusterProfileAnnotation])
-		namespace, name := of.Namespace, of.Name
-		if err != nil || len(utilvalidation.IsDNS1123Label(namespace)) > 0 || len(utilvalidation.IsDNS1123Subdomain(name)) > 0 {
+		of := slices.DeleteFunc(member.SecretProfiles(secret), func(of types.NamespacedName) bool {
+			return len(utilvalidation.IsDNS1123Label(of.Namespace)) > 0 || len(utilvalidation.IsDNS1123Subdomain(of.Name)) > 0
+		})
+		if len(of) == 0 {
 			left.things = append(left.things, "Secret "+SystemNamespace+"/"+secret.Name+" with a credential for no ClusterProfile")
 			left.next = cmp.Or(left.next, "It is for no cluster: kubectl -n "+SystemNamespace+" delete secret "+secret.Name)
 			continue
 		}
-		left.things = append(left.things, kindProfile+" "+namespace+"/"+name)
+		for _, name := range of {
+			left.things = append(left.things, kindProfile+" "+name.String())
+		}
 		if left.next != "" {
 			continue
 		}
-		if left.next, err = u.takeOut(ctx, secret, namespace, name); err != nil {
+		if left.next, err = u.takeOut(ctx, secret, of[0].Namespace, of[0].Name); err != nil {
 			return left, err
 		}
 	}

@@ -44,6 +44,7 @@ type Client struct {
 	name     types.NamespacedName
 	entry    inventoryv1alpha1.AccessProvider
 	cluster  clientcmdv1.Cluster
+	joined   types.UID
 	validity Validity
 
 	gate           *gate
@@ -74,6 +75,7 @@ func newClient(
 		name:     name,
 		entry:    *entry.DeepCopy(),
 		cluster:  a.cluster,
+		joined:   a.joined,
 		validity: validityOf(config),
 		held:     heldBytes{one: semaphore.NewWeighted(maxHeldOfOne), all: held},
 		uid:      memberUID{clock: options.Clock, required: a.several, turn: semaphore.NewWeighted(1)},
@@ -162,6 +164,12 @@ func (c *Client) Provider() inventoryv1alpha1.AccessProvider {
 	return *c.entry.DeepCopy()
 }
 
+// Joined returns the UID of the cluster that the client's access was made for, by the annotation
+// MemberUIDAnnotation of its Secret; empty if that is not known.
+func (c *Client) Joined() types.UID {
+	return c.joined
+}
+
 // WithToken returns clients that act on the member as the holder of token. They send nothing of
 // clusterpass's own credential, neither token nor client certificate. A call is cheap: all tokens
 // share the connections of one transport.
@@ -243,22 +251,19 @@ type memberUID struct {
 // MemberUID returns the UID of the member's namespace kube-system, which identifies the cluster. It
 // asks the member once, because the client is for one server, CA and credential. If clusterpass may
 // not read the namespace, the UID is empty, and a later call asks again. That is an error with
-// CauseIdentity if users who edit the status of the ClusterProfile can choose the server. Errors
-// are metav1.Status errors for the requester, unless ctx ended.
+// CauseIdentity if users who edit the status of the ClusterProfile can choose the server. So is
+// another UID than Joined. Errors are metav1.Status errors for the requester, unless ctx ended.
 func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
 	u := &c.uid
 	if u.turn.Acquire(ctx, 1) != nil {
 		return "", c.Error(endOfContext(ctx), doingUID)
 	}
 	defer u.turn.Release(1)
-	if u.uid != "" {
-		return u.uid, nil
-	}
 	again := unknownFor
 	if u.required {
 		again = refusedFor
 	}
-	if u.unknown == nil || u.clock.Since(u.since) >= again {
+	if u.uid == "" && (u.unknown == nil || u.clock.Since(u.since) >= again) {
 		if err := c.askUID(ctx); err != nil {
 			return "", c.Error(err, doingUID)
 		}
@@ -267,6 +272,11 @@ func (c *Client) MemberUID(ctx context.Context) (types.UID, error) {
 		return "", newStatusError(c.name, http.StatusServiceUnavailable, CauseIdentity, fmt.Sprintf(
 			"it is not known which cluster this is, and access provider %q may lead to several: let clusterpass get the namespace kube-system "+
 				"there (kubectl apply -k artifacts/deploy/member): %s", c.entry.Name, clip(withoutUser(u.unknown.Error()))), 0)
+	}
+	if u.uid != "" && c.joined != "" && u.uid != c.joined {
+		return "", newStatusError(c.name, http.StatusConflict, CauseIdentity, fmt.Sprintf(
+			"its Secret leads to another cluster than it was made for: the UID of the namespace kube-system there is %s, and not %s, "+
+				"as the annotation %s of the Secret says", u.uid, c.joined, MemberUIDAnnotation), 0)
 	}
 	return u.uid, nil
 }

@@ -15,11 +15,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -234,6 +236,16 @@ func (f fakeSecrets) Get(namespace, name string) (*corev1.Secret, error) {
 		return secret, nil
 	}
 	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+}
+
+func (f fakeSecrets) Of(namespace, name string) ([]*corev1.Secret, error) {
+	var found []*corev1.Secret
+	for _, key := range slices.Sorted(maps.Keys(f)) {
+		if IsSecretOf(f[key], namespace, name) {
+			found = append(found, f[key])
+		}
+	}
+	return found, nil
 }
 
 // memberSecret is the Secret m with that kubeconfig.

@@ -116,7 +116,7 @@ func TestMetrics_Calls(t *testing.T) {
 	_, err := pool.For(t.Context(), uid(profileFor(`{"name":"missing"}`), "uid-2"))
 	require.Error(t, err)
 	nowhere := uid(profileFor(""), "uid-3")
-	nowhere.Status.AccessProviders = nil
+	nowhere.Name, nowhere.Status.AccessProviders = "nowhere", nil
 	_, err = pool.For(t.Context(), nowhere)
 	require.Error(t, err)
 	require.Error(t, list(t.Context(), client))

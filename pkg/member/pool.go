@@ -214,7 +214,7 @@ type origin struct {
 // returns. It also says by whom access is refused.
 func (p *Pool) origin(profile *inventoryv1alpha1.ClusterProfile, get lookupSecret) (origin, error) {
 	from := origin{profile: profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}}
-	provider, entry, err := choose(p.providers, profile)
+	provider, entry, err := find(p.providers, p.options.Secrets, profile)
 	if err != nil {
 		return from, err
 	}
@@ -240,7 +240,7 @@ func (p *Pool) get(from origin, stored bool) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(from.profile.NamespacedName, from.entry, access, p.options, p.held)
+	client, err := newClient(from.profile.NamespacedName, complete(from.entry, access), access, p.options, p.held)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
@@ -61,6 +62,8 @@ type access struct {
 	plugin bool
 	// several says that the profile's status chooses among several clusters.
 	several bool
+	// joined is the UID of the cluster that the access was made for; empty if that is not known.
+	joined types.UID
 }
 
 // accessKey identifies access data. It is a digest, because rest.Configs hold functions and cannot
@@ -95,6 +98,12 @@ func newProviders(config *configv1alpha1.AccessConfiguration) []namedProvider {
 		providers = append(providers, named)
 	}
 	return providers
+}
+
+// readsSecrets returns whether a provider reads kubeconfigs from Secrets.
+func (p namedProvider) readsSecrets() bool {
+	_, reads := p.provider.(*secretProvider)
+	return reads
 }
 
 // choose returns the first provider, in the order of the configuration, that profile has an entry

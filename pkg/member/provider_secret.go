@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -58,19 +59,20 @@ func (p *secretProvider) find(
 	if err := checkKey(secret, reference.Key); err != nil {
 		return nil, err
 	}
-	kubeconfig, allowed := secret.Data[reference.Key], secret.Annotations[ContextAnnotation]
+	kubeconfig, allowed, joined := secret.Data[reference.Key], secret.Annotations[ContextAnnotation], secret.Annotations[MemberUIDAnnotation]
 	where := fmt.Sprintf("key %q of Secret %s/%s", reference.Key, secret.Namespace, secret.Name)
 	if len(kubeconfig) == 0 {
 		return nil, fmt.Errorf("%s is empty or missing", where)
 	}
 	return &source{
-		key:     newAccessKey(kubeconfig, []byte(reference.Context), []byte(allowed)),
+		key:     newAccessKey(kubeconfig, []byte(reference.Context), []byte(allowed), []byte(joined)),
 		leaving: leavingOf(secret),
 		open: func() (*access, error) {
 			access, err := openKubeconfig(kubeconfig, reference.Context, allowed)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", where, err)
 			}
+			access.joined = types.UID(joined)
 			return access, nil
 		},
 	}, nil
@@ -97,9 +99,12 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 }
 
 // SecretFor returns which Secret has the kubeconfig for profile's cluster. It returns false if
-// config reaches the cluster in another way, or if profile names no Secret that may be read.
-func SecretFor(config *configv1alpha1.AccessConfiguration, profile *inventoryv1alpha1.ClusterProfile) (SecretReference, bool) {
-	chosen, entry, _ := choose(newProviders(config), profile)
+// config reaches the cluster in another way, or if there is no Secret that may be read: profile
+// names none, and none of secrets names profile.
+func SecretFor(
+	config *configv1alpha1.AccessConfiguration, secrets Secrets, profile *inventoryv1alpha1.ClusterProfile,
+) (SecretReference, bool) {
+	chosen, entry, _ := find(newProviders(config), secrets, profile)
 	provider, ok := chosen.provider.(*secretProvider)
 	if !ok {
 		return SecretReference{}, false
@@ -131,8 +136,9 @@ func CheckSecret(secret *corev1.Secret, profile *inventoryv1alpha1.ClusterProfil
 	if secret.Labels[KubeconfigLabel] != labelled {
 		return fmt.Errorf("the Secret %s has no label %s=%s", name, KubeconfigLabel, labelled)
 	}
-	if wanted := profile.Namespace + "/" + profile.Name; secret.Annotations[ClusterProfileAnnotation] != wanted {
-		return fmt.Errorf("the Secret %s is not for this cluster: it has no annotation %s=%s", name, ClusterProfileAnnotation, wanted)
+	if !IsSecretOf(secret, profile.Namespace, profile.Name) {
+		return fmt.Errorf("the Secret %s is not for this cluster: it has no annotation %s=%s/%s",
+			name, ClusterProfileAnnotation, profile.Namespace, profile.Name)
 	}
 	return nil
 }

@@ -253,7 +253,7 @@ func TestSecretFor(t *testing.T) {
 		"is none where no provider is known":      {&inventoryv1alpha1.ClusterProfile{}, SecretReference{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, ok := SecretFor(DefaultConfig(), test.profile)
+			got, ok := SecretFor(DefaultConfig(), fakeSecrets{}, test.profile)
 			assert.Equal(t, test.ok, ok)
 			assert.Equal(t, test.want, got)
 		})

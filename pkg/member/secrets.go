@@ -4,13 +4,16 @@
 package member
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +37,7 @@ const (
 	// kubeconfig of a member.
 	KubeconfigLabel = "clusterpass.dev/member-kubeconfig"
 	// ClusterProfileAnnotation names, as NAMESPACE/NAME, the ClusterProfile that such a Secret is for.
+	// A member may have several, separated by commas.
 	ClusterProfileAnnotation = "clusterpass.dev/cluster-profile"
 	// KeyAnnotation names the key of such a Secret that is for that ClusterProfile. A Secret with
 	// several keys needs it if the profile uses another key than "kubeconfig".
@@ -67,6 +71,9 @@ type Secrets interface {
 	// Get returns a Secret, which the caller must not change. Its error satisfies
 	// apierrors.IsNotFound if there is none.
 	Get(namespace, name string) (*corev1.Secret, error)
+	// Of returns the Secrets that name a ClusterProfile, by namespace and name. The caller must not
+	// change them.
+	Of(namespace, name string) ([]*corev1.Secret, error)
 }
 
 // SecretInformers cache the Secrets of the configured namespaces that have KubeconfigLabel. A
@@ -86,11 +93,23 @@ func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessC
 	s.stored = sharedread.NewReader(clock.RealClock{}, s.read)
 	withLabel := func(options *metav1.ListOptions) { options.LabelSelector = KubeconfigLabel + "=" + labelled }
 	for _, namespace := range SecretNamespaces(config) {
-		secrets := coreinformers.NewTypedFilteredSecretInformer(hub, namespace, 0, nil, withLabel)
+		secrets := coreinformers.NewTypedFilteredSecretInformer(hub, namespace, 0, coreinformers.SecretIndexers{profileIndex: indexed}, withLabel)
 		utilruntime.Must(secrets.SetTransform(profiles.WithoutManagedFields))
 		s.namespaces[namespace] = secrets
 	}
 	return s
+}
+
+// profileIndex indexes Secrets by the ClusterProfiles that they name.
+const profileIndex = "clusterProfile"
+
+func indexed(secret *corev1.Secret) ([]string, error) {
+	profiles := SecretProfiles(secret)
+	names := make([]string, len(profiles))
+	for i := range profiles {
+		names[i] = profiles[i].String()
+	}
+	return names, nil
 }
 
 // SecretNamespaces returns the namespaces of the hub in which config lets kubeconfigs be, in order.
@@ -137,6 +156,23 @@ func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	return corelisters.NewSecretLister(secrets.GetIndexer()).Secrets(namespace).Get(name)
 }
 
+// Of returns the Secrets in the cache that name a ClusterProfile, in order.
+func (s *SecretInformers) Of(namespace, name string) ([]*corev1.Secret, error) {
+	var all []*corev1.Secret
+	for _, in := range slices.Sorted(maps.Keys(s.namespaces)) {
+		if !s.namespaces[in].HasSynced() {
+			return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", in)
+		}
+		found, err := s.namespaces[in].GetTypedIndexer().ByTypedIndex(profileIndex, namespace+"/"+name)
+		if err != nil {
+			return nil, err
+		}
+		slices.SortFunc(found, func(a, b *corev1.Secret) int { return strings.Compare(a.Name, b.Name) })
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
 // Stored returns what Get returns, as the hub stores it now. It is for callers that are about to
 // refuse something because of the result of Get. Callers share the read, and may wait for up to
 // sharedread.Interval.
@@ -170,23 +206,36 @@ func (s *SecretInformers) readBy(
 	return secret, err
 }
 
-// OnLeaving has changed called with the name of a ClusterProfile whose member begins to leave the
-// hub, or stays after all. It is called before Run.
-func (s *SecretInformers) OnLeaving(changed func(profile cache.ObjectName)) error {
-	// compare is given the Secrets before and after an event; nil stands for none.
-	compare := func(before, after *corev1.Secret) {
-		of := cmp.Or(after, before)
-		if (before != nil && leavingOf(before) != nil) == (after != nil && leavingOf(after) != nil) {
-			return
+// OnChange has changed called with the name of a ClusterProfile whose Secret was made, deleted, or
+// changed in what gives access: a member may begin to leave the hub, or be reached in another way.
+// It is not called for the Secrets that are there at first, unless the member is leaving. OnChange
+// is called before Run.
+func (s *SecretInformers) OnChange(changed func(profile cache.ObjectName)) error {
+	call := func(secrets ...*corev1.Secret) {
+		names := sets.New[types.NamespacedName]()
+		for _, secret := range secrets {
+			names.Insert(SecretProfiles(secret)...)
 		}
-		if name, err := cache.ParseObjectName(of.Annotations[ClusterProfileAnnotation]); err == nil {
-			changed(name)
+		for name := range names {
+			changed(cache.NamespacedNameAsObjectName(name))
 		}
 	}
-	handler := coreinformers.SecretHandlerFuncs{
-		AddFunc:    func(added *corev1.Secret) { compare(nil, added) },
-		UpdateFunc: compare,
-		DeleteFunc: func(deleted coreinformers.DeletedSecret) { compare(deleted.OptionalObj, nil) },
+	handler := coreinformers.SecretDetailedHandlerFuncs{
+		AddFunc: func(added *corev1.Secret, initial bool) {
+			if !initial || leavingOf(added) != nil {
+				call(added)
+			}
+		},
+		UpdateFunc: func(old, updated *corev1.Secret) {
+			if !equality.Semantic.DeepEqual(old.Annotations, updated.Annotations) || !equality.Semantic.DeepEqual(old.Data, updated.Data) {
+				call(old, updated)
+			}
+		},
+		DeleteFunc: func(deleted coreinformers.DeletedSecret) {
+			if deleted.OptionalObj != nil {
+				call(deleted.OptionalObj)
+			}
+		},
 	}
 	for namespace, secrets := range s.namespaces {
 		if _, err := secrets.AddTypedEventHandler(handler); err != nil {

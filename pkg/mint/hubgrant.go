@@ -192,7 +192,7 @@ func (t *task) recordEnsured(ctx context.Context, ready *grant.Ensured) (err err
 	defer observePhase(phaseRecord, t.Clock, t.Clock.Now(), &err)
 	// A grant without a member's UID is on this member if its ServiceAccount existed there already, or
 	// if no member ever had it. Otherwise it may be on another cluster.
-	isHere := ready.AccountFound || t.grant.Status.ObservedGeneration == 0 || t.joined() != ""
+	isHere := ready.AccountFound || t.grant.Status.ObservedGeneration == 0 || t.joined() != "" || t.client.Joined() != ""
 	err = t.amend(ctx, func(next *clusterpassv1alpha1.AuthTokenGrant) {
 		next.Status.ObservedGeneration = next.Generation
 		next.Status.MemberObjects = grant.Objects(next)

@@ -55,6 +55,9 @@ func (h *laggingHub) Get(_, name string) (*corev1.Secret, error) {
 	return orNotFound(h.cachedSecret, corev1.Resource("secrets"), name)
 }
 
+// Of implements member.Secrets.
+func (h *laggingHub) Of(string, string) ([]*corev1.Secret, error) { return nil, nil }
+
 func (h *laggingHub) readSecret(_ context.Context, _, name string) (*corev1.Secret, error) {
 	h.reads++
 	return orNotFound(h.thisSecret, corev1.Resource("secrets"), name)
@@ -83,6 +86,7 @@ func going(profile *inventoryv1alpha1.ClusterProfile) *inventoryv1alpha1.Cluster
 
 // secretAccess is an access provider that leads to memberSecret.
 var secretAccess = inventoryv1alpha1.AccessProvider{Name: configv1alpha1.DefaultProviderName, Cluster: clientcmdv1.Cluster{
+	Server: "https://member.example.com",
 	Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec",
 		Extension: runtime.RawExtension{Raw: []byte(`{"name":"m"}`)}}},
 }}

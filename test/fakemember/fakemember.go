@@ -367,3 +367,12 @@ func (k kubeconfig) Get(namespace, name string) (*corev1.Secret, error) {
 	secret.Annotations = map[string]string{member.ClusterProfileAnnotation: metav1.NamespaceDefault + "/" + ProfileName}
 	return secret, err
 }
+
+// Of implements member.Secrets.
+func (k kubeconfig) Of(namespace, name string) ([]*corev1.Secret, error) {
+	secret, err := k.Get(systemNamespace, "kubeconfig")
+	if err != nil || !member.IsSecretOf(secret, namespace, name) {
+		return nil, err
+	}
+	return []*corev1.Secret{secret}, nil
+}

@@ -82,6 +82,8 @@ type Members interface {
 	CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
 	// StoredLeaving is CachedLeaving without the cache.
 	StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) *member.Leaving
+	// AccessProviders returns what leads to the member of a profile.
+	AccessProviders(profile *inventoryv1alpha1.ClusterProfile) []inventoryv1alpha1.AccessProvider
 }
 
 // Options are what a Controller works with. Every field but MaxCredentials, MaxAuthorAge and User
@@ -106,10 +108,10 @@ type Options struct {
 	// their decisions; it may be empty.
 	Placements informers.PlacementInformer
 	User       string
-	// Members says which members are leaving the hub, and OnLeaving registers a handler for changes of
-	// that.
-	Members   Members
-	OnLeaving func(changed func(profile cache.ObjectName)) error
+	// Members knows the member clusters, and OnChange registers a handler for changes of what it says
+	// of them.
+	Members  Members
+	OnChange func(changed func(profile cache.ObjectName)) error
 	// Recorder records events about sets.
 	Recorder events.EventRecorder
 	// Workers is how many credentials are reconciled at once.

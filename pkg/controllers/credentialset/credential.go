@@ -85,6 +85,8 @@ const (
 type wanted struct {
 	set     *v1alpha1.ClusterCredentialSet
 	profile *inventoryv1alpha1.ClusterProfile
+	// access leads to the member.
+	access []inventoryv1alpha1.AccessProvider
 }
 
 // name returns the namespace and name of the Secret.
@@ -104,7 +106,7 @@ func digest(of any) string {
 // Secret. If it changes, the Secret is written again.
 func (w *wanted) secretInputs() string {
 	spec := &w.set.Spec
-	parts := []any{spec.Template, spec.Secret, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders}
+	parts := []any{spec.Template, spec.Secret, spec.Rotation.ExpirationSeconds, w.profile.UID, w.access}
 	if spec.Secret.ArgoCD != nil {
 		parts = append(parts, w.argoCD().Name)
 	}
@@ -115,7 +117,7 @@ func (w *wanted) secretInputs() string {
 // changes, a new token is needed.
 func (w *wanted) tokenInputs() string {
 	spec := &w.set.Spec
-	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.profile.Status.AccessProviders})
+	return digest([]any{spec.Template, spec.Rotation.ExpirationSeconds, w.profile.UID, w.access})
 }
 
 // argoCD returns spec.secret.argoCD with the name of this cluster filled in; nil if the set has

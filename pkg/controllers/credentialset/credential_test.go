@@ -92,7 +92,7 @@ func TestWanted_Due(t *testing.T) {
 		}},
 		"at once for a cluster that replaces another": {request, mint, func(w *wanted, _ *corev1.Secret) { w.profile.UID = "uid-2" }},
 		"at once for another way to the cluster": {request, mint, func(w *wanted, _ *corev1.Secret) {
-			w.profile.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
+			w.access = []inventoryv1alpha1.AccessProvider{{Name: "a"}}
 		}},
 		"at once where somebody wrote over it": {changed, repair,
 			func(_ *wanted, s *corev1.Secret) { s.Annotations[annotationFound] = "other" }},

@@ -44,7 +44,7 @@ func (c *Controller) watch() error {
 		}
 		c.synced = append(c.synced, synced)
 	}
-	return c.OnLeaving(c.memberChanged)
+	return c.OnChange(c.memberChanged)
 }
 
 // typedUpdate is loop.Typed for updates.

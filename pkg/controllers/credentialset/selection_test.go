@@ -47,6 +47,10 @@ func (m marks) StoredLeaving(context.Context, *inventoryv1alpha1.ClusterProfile)
 	return m.stored
 }
 
+func (marks) AccessProviders(profile *inventoryv1alpha1.ClusterProfile) []inventoryv1alpha1.AccessProvider {
+	return profile.Status.AccessProviders
+}
+
 // hub has ClusterProfiles bravelion and smartfish with the label cluster, and what is given of
 // PlacementDecisions. Authors may do what allows says, and reviewed counts how often that was
 // asked.

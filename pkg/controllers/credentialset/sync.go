@@ -39,7 +39,7 @@ func (c *Controller) syncCredential(ctx context.Context, key credentialKey) (tim
 		c.dropState(set, key.cluster)
 		return 0, nil
 	}
-	want := &wanted{set: set, profile: profile}
+	want := &wanted{set: set, profile: profile, access: c.Members.AccessProviders(profile)}
 	secret, err := c.cachedSecret(set, key.cluster)
 	if err != nil {
 		return 0, err

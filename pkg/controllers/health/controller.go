@@ -49,8 +49,10 @@ type Options struct {
 	// Client writes the status and one label of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
-	// Members has the clients for the member clusters.
-	Members member.Members
+	// Members has the clients for the member clusters, and OnChange registers a handler for changes of
+	// their Secrets.
+	Members  member.Members
+	OnChange func(changed func(profile cache.ObjectName)) error
 	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
 	// ProbePeriod is how often a member is probed. An outage is reported after two probes in a row
@@ -86,6 +88,9 @@ func New(o Options) (*Controller, error) {
 		seen:    map[types.UID]*observed{},
 	}
 	c.registerMetrics()
+	if err := o.OnChange(c.secretChanged); err != nil {
+		return nil, err
+	}
 	var err error
 	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
 		FilterFunc: c.isOurs,
@@ -120,6 +125,14 @@ func (c *Controller) updated(oldObj, obj any) {
 	if wasProfile && isProfile &&
 		(old.UID != profile.UID || !equality.Semantic.DeepEqual(old.Status.AccessProviders, profile.Status.AccessProviders)) {
 		c.queue.Add(cache.MetaObjectToName(profile))
+	}
+}
+
+// secretChanged probes at once by a Secret that has changed.
+func (c *Controller) secretChanged(name cache.ObjectName) {
+	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
+	if err == nil && c.isOurs(profile) {
+		c.queue.Add(name)
 	}
 }
 

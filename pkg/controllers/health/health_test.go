@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/scheme"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
@@ -87,6 +88,9 @@ func (m *fakeMember) Get(namespace, name string) (*corev1.Secret, error) {
 	kubeconfig, err := kubeconfigOf(m.Server)
 	return secretOf(namespace, name, "bravelion", kubeconfig), err
 }
+
+// Of implements member.Secrets: every profile names its Secret.
+func (*fakeMember) Of(string, string) ([]*corev1.Secret, error) { return nil, nil }
 
 func kubeconfigOf(server *httptest.Server) ([]byte, error) {
 	config := clientcmdapi.NewConfig()
@@ -195,6 +199,7 @@ func newController(tb testing.TB, secrets member.Secrets, client *fake.Clientset
 	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: secrets})
 	require.NoError(tb, err)
 	o.Manager, o.Client, o.Members, o.Workers = "clusterpass", client, pool, 1
+	o.OnChange = func(func(cache.ObjectName)) error { return nil }
 	o.Profiles = inventoryinformers.NewSharedInformerFactory(client, 0).Apis().V1alpha1().ClusterProfiles()
 	o.ProbePeriod, o.WriteInterval = 15*time.Second, 30*time.Second
 	controller, err := New(o)

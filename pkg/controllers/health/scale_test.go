@@ -72,6 +72,9 @@ func (m *manyMembers) Get(namespace, name string) (*corev1.Secret, error) {
 	return secretOf(namespace, name, name, m.kubeconfig), nil
 }
 
+// Of implements member.Secrets: every profile names its Secret.
+func (*manyMembers) Of(string, string) ([]*corev1.Secret, error) { return nil, nil }
+
 // hub is what a Controller writes to; it applies nothing, and counts.
 type hub struct {
 	*Controller

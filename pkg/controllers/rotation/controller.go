@@ -138,7 +138,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 
 // credential returns the credential for the cluster of profile, or nil if it is not one to renew.
 func (c *Controller) credential(profile *inventoryv1alpha1.ClusterProfile) *credential {
-	reference, ok := member.SecretFor(c.Access, profile)
+	reference, ok := member.SecretFor(c.Access, c.Secrets, profile)
 	if !ok {
 		return nil
 	}

@@ -106,6 +106,15 @@ func (s secretsOf) Get(namespace, name string) (*corev1.Secret, error) {
 	return found.(*corev1.Secret), nil
 }
 
+// Of implements member.Secrets.
+func (s secretsOf) Of(namespace, name string) ([]*corev1.Secret, error) {
+	secret, err := s.Get("clusterpass-system", "kubeconfig")
+	if err != nil || !member.IsSecretOf(secret, namespace, name) {
+		return nil, nil //nolint:nilerr // there is none
+	}
+	return []*corev1.Secret{secret}, nil
+}
+
 // issue answers with tokens that begin now.
 func (f *fixture) issue(t *testing.T) http.HandlerFunc {
 	t.Helper()

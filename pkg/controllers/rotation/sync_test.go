@@ -62,9 +62,19 @@ func TestController_Sync(t *testing.T) {
 	}
 }
 
-// What a renewal asks for and writes.
+// What a renewal asks for and writes, for a profile that names its Secret and for one that its
+// Secret names.
 func TestController_Renew(t *testing.T) {
-	f := newFixture(t)
+	t.Run("of a joined member", func(t *testing.T) { testRenew(t, newFixture(t)) })
+	t.Run("of an adopted member", func(t *testing.T) {
+		f := newFixture(t)
+		f.profile.Status.AccessProviders = nil
+		testRenew(t, f)
+	})
+}
+
+func testRenew(t *testing.T, f *fixture) {
+	t.Helper()
 	f.due(t)
 	old := f.token(t)
 	f.work(t)
@@ -99,7 +109,11 @@ func TestController_SyncNothingToRenew(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*testing.T, *fixture){
-		"a profile without an access provider": func(_ *testing.T, f *fixture) { f.profile.Status.AccessProviders = nil },
+		"a profile without an access provider, and that no Secret names": func(t *testing.T, f *fixture) {
+			t.Helper()
+			f.profile.Status.AccessProviders = nil
+			f.changeSecret(t, func(s *corev1.Secret) { s.Annotations[member.ClusterProfileAnnotation] = "default/another" })
+		},
 		"a profile whose Secret is missing": func(t *testing.T, f *fixture) {
 			t.Helper()
 			require.NoError(t, f.hub.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "clusterpass-system", "kubeconfig"))

@@ -1,0 +1,113 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package member
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+)
+
+// maxSecretProfiles bounds how many ClusterProfiles one Secret can name.
+const maxSecretProfiles = 64
+
+// SecretProfiles returns the ClusterProfiles that the annotation ClusterProfileAnnotation of a
+// Secret names: the first 64, without what is not NAMESPACE/NAME.
+func SecretProfiles(secret metav1.Object) []types.NamespacedName {
+	var all []types.NamespacedName
+	for written := range strings.SplitSeq(secret.GetAnnotations()[ClusterProfileAnnotation], ",") {
+		name, err := cache.ParseObjectName(strings.TrimSpace(written))
+		if err == nil && name.Namespace != "" && name.Name != "" && len(all) < maxSecretProfiles {
+			all = append(all, name.AsNamespacedName())
+		}
+	}
+	return all
+}
+
+// IsSecretOf returns whether a Secret names a ClusterProfile.
+func IsSecretOf(secret metav1.Object, namespace, name string) bool {
+	return slices.Contains(SecretProfiles(secret), types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+// find returns the first provider that profile has an entry for, and that entry, as choose does. A
+// profile without such an entry is adopted if a Secret with a kubeconfig names it. The provider of
+// that Secret then finds the access, by an entry that the Secret implies.
+func find(
+	providers []namedProvider, secrets Secrets, profile *inventoryv1alpha1.ClusterProfile,
+) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
+	provider, entry, err := choose(providers, profile)
+	if err == nil || !slices.ContainsFunc(providers, namedProvider.readsSecrets) {
+		return provider, entry, err
+	}
+	found, secretsErr := secrets.Of(profile.Namespace, profile.Name)
+	if secretsErr != nil {
+		return provider, nil, &unreadError{secretsErr}
+	}
+	switch len(found) {
+	case 0:
+		return provider, nil, fmt.Errorf("%w; and no Secret with label %s=%s names it in the annotation %s=%s/%s",
+			err, KubeconfigLabel, labelled, ClusterProfileAnnotation, profile.Namespace, profile.Name)
+	case 1:
+		return imply(providers, found[0])
+	default:
+		return provider, nil, fmt.Errorf("several Secrets name it in the annotation %s, and only one may: %s/%s and %s/%s",
+			ClusterProfileAnnotation, found[0].Namespace, found[0].Name, found[1].Namespace, found[1].Name)
+	}
+}
+
+// imply returns the provider that may read a Secret, and the entry for it without the cluster. The
+// Secret says which of its keys and contexts is for the profile.
+func imply(providers []namedProvider, secret *corev1.Secret) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
+	i := slices.IndexFunc(providers, func(p namedProvider) bool {
+		reads, ok := p.provider.(*secretProvider)
+		return ok && slices.Contains(reads.namespaces, secret.Namespace)
+	})
+	if i < 0 {
+		return namedProvider{}, nil, errors.New("member kubeconfigs are not read from the namespace of its Secret")
+	}
+	reference, err := json.Marshal(SecretReference{
+		Name: secret.Name, Namespace: secret.Namespace, Key: secret.Annotations[KeyAnnotation], Context: secret.Annotations[ContextAnnotation],
+	})
+	return providers[i], &inventoryv1alpha1.AccessProvider{Name: providers[i].name, Cluster: clientcmdv1.Cluster{
+		Extensions: []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: reference}}},
+	}}, err
+}
+
+// complete returns entry with the cluster that it leads to, if it is one that a Secret implies.
+func complete(entry *inventoryv1alpha1.AccessProvider, a *access) *inventoryv1alpha1.AccessProvider {
+	if entry.Cluster.Server != "" {
+		return entry
+	}
+	completed := entry.DeepCopy()
+	completed.Cluster = a.cluster
+	completed.Cluster.Extensions = entry.Cluster.Extensions
+	return completed
+}
+
+// AccessProviders returns what of profile leads to its cluster: its access providers, or, if it is
+// adopted, the entry that its Secret implies, according to the cache. It calls nobody.
+func (p *Pool) AccessProviders(profile *inventoryv1alpha1.ClusterProfile) []inventoryv1alpha1.AccessProvider {
+	if _, _, err := choose(p.providers, profile); err == nil {
+		return profile.Status.AccessProviders
+	}
+	from, err := p.origin(profile, p.cachedSecret)
+	if err != nil {
+		return profile.Status.AccessProviders
+	}
+	client, err := p.get(from, false)
+	if err != nil {
+		return profile.Status.AccessProviders
+	}
+	return []inventoryv1alpha1.AccessProvider{client.Provider()}
+}
