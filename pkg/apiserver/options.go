@@ -19,6 +19,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	restclient "k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
@@ -301,7 +302,11 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
-	extra, err := o.extra(ctx, hub)
+	objects, err := metadata.NewForConfig(unlimited(generic.ClientConfig))
+	if err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	extra, err := o.extra(ctx, hub, objects)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +324,7 @@ func unlimited(config *restclient.Config) *restclient.Config {
 	return config
 }
 
-func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (ExtraConfig, error) {
+func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface, objects metadata.Interface) (ExtraConfig, error) {
 	var err error
 	hubID := o.HubID
 	if hubID == "" {
@@ -337,9 +342,9 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface) (
 	if err != nil {
 		return ExtraConfig{}, err
 	}
-	secrets := member.NewSecretInformers(hub, access)
+	secrets := member.NewSecretInformers(hub, objects, access)
 	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live,
-		Clock: clock.RealClock{}})
+		StoredOf: secrets.StoredOf, Clock: clock.RealClock{}})
 	if err != nil {
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}

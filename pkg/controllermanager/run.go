@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
@@ -105,11 +106,13 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 	config.QPS = -1
 	config = rest.AddUserAgent(config, name)
 	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
-	var errs [4]error
+	var errs [5]error
 	m.kubernetes, errs[0] = kubernetes.NewForConfig(config)
 	m.objects, errs[1] = dynamic.NewForConfig(config)
 	m.client, errs[2] = versioned.NewForConfig(config)
 	m.inventory, errs[3] = inventory.NewForConfig(config)
+	secrets, err := metadata.NewForConfig(config)
+	errs[4] = err
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
@@ -127,8 +130,10 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 			return nil, fmt.Errorf("--access-config: %w", err)
 		}
 	}
-	m.secrets = member.NewSecretInformers(m.kubernetes, m.access)
-	m.members, err = member.NewPool(member.Options{Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Clock: m.clock})
+	m.secrets = member.NewSecretInformers(m.kubernetes, secrets, m.access)
+	m.members, err = member.NewPool(member.Options{
+		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, StoredOf: m.secrets.StoredOf, Clock: m.clock,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
 	}

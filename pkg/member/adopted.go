@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -40,17 +39,33 @@ func IsSecretOf(secret metav1.Object, namespace, name string) bool {
 	return slices.Contains(SecretProfiles(secret), types.NamespacedName{Namespace: namespace, Name: name})
 }
 
+// lookupNaming returns the Secrets that name a ClusterProfile, in order, from the cache or from the
+// hub.
+type lookupNaming func(namespace, name string) ([]metav1.Object, error)
+
+// naming is a lookupNaming by a cache.
+func naming(secrets Secrets) lookupNaming {
+	return func(namespace, name string) ([]metav1.Object, error) {
+		found, err := secrets.Of(namespace, name)
+		all := make([]metav1.Object, len(found))
+		for i := range found {
+			all[i] = found[i]
+		}
+		return all, err
+	}
+}
+
 // find returns the first provider that profile has an entry for, and that entry, as choose does. A
 // profile without such an entry is adopted if a Secret with a kubeconfig names it. The provider of
 // that Secret then finds the access, by an entry that the Secret implies.
 func find(
-	providers []namedProvider, secrets Secrets, profile *inventoryv1alpha1.ClusterProfile,
+	providers []namedProvider, naming lookupNaming, profile *inventoryv1alpha1.ClusterProfile,
 ) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
 	provider, entry, err := choose(providers, profile)
 	if err == nil || !slices.ContainsFunc(providers, namedProvider.readsSecrets) {
 		return provider, entry, err
 	}
-	found, secretsErr := secrets.Of(profile.Namespace, profile.Name)
+	found, secretsErr := naming(profile.Namespace, profile.Name)
 	if secretsErr != nil {
 		return provider, nil, &unreadError{secretsErr}
 	}
@@ -62,22 +77,23 @@ func find(
 		return imply(providers, found[0])
 	default:
 		return provider, nil, fmt.Errorf("several Secrets name it in the annotation %s, and only one may: %s/%s and %s/%s",
-			ClusterProfileAnnotation, found[0].Namespace, found[0].Name, found[1].Namespace, found[1].Name)
+			ClusterProfileAnnotation, found[0].GetNamespace(), found[0].GetName(), found[1].GetNamespace(), found[1].GetName())
 	}
 }
 
 // imply returns the provider that may read a Secret, and the entry for it without the cluster. The
 // Secret says which of its keys and contexts is for the profile.
-func imply(providers []namedProvider, secret *corev1.Secret) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
+func imply(providers []namedProvider, secret metav1.Object) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
 	i := slices.IndexFunc(providers, func(p namedProvider) bool {
 		reads, ok := p.provider.(*secretProvider)
-		return ok && slices.Contains(reads.namespaces, secret.Namespace)
+		return ok && slices.Contains(reads.namespaces, secret.GetNamespace())
 	})
 	if i < 0 {
 		return namedProvider{}, nil, errors.New("member kubeconfigs are not read from the namespace of its Secret")
 	}
+	annotations := secret.GetAnnotations()
 	reference, err := json.Marshal(SecretReference{
-		Name: secret.Name, Namespace: secret.Namespace, Key: secret.Annotations[KeyAnnotation], Context: secret.Annotations[ContextAnnotation],
+		Name: secret.GetName(), Namespace: secret.GetNamespace(), Key: annotations[KeyAnnotation], Context: annotations[ContextAnnotation],
 	})
 	return providers[i], &inventoryv1alpha1.AccessProvider{Name: providers[i].name, Cluster: clientcmdv1.Cluster{
 		Extensions: []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: reference}}},
@@ -101,7 +117,7 @@ func (p *Pool) AccessProviders(profile *inventoryv1alpha1.ClusterProfile) []inve
 	if _, _, err := choose(p.providers, profile); err == nil {
 		return profile.Status.AccessProviders
 	}
-	from, err := p.origin(profile, p.cachedSecret)
+	from, err := p.origin(profile, p.cached())
 	if err != nil {
 		return profile.Status.AccessProviders
 	}

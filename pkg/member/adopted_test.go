@@ -4,6 +4,7 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,7 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -133,6 +137,42 @@ func TestClient_Joined(t *testing.T) {
 			assert.True(t, apierrors.HasStatusCause(err, CauseIdentity))
 		}
 	}
+}
+
+// A Secret that was made a moment ago counts, and one list serves many.
+func TestSecretInformers_StoredOf(t *testing.T) {
+	named := func(name, profiles string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "clusterpass-system", Name: name, Labels: map[string]string{KubeconfigLabel: "true"},
+				Annotations: map[string]string{ClusterProfileAnnotation: profiles},
+			},
+		}
+	}
+	scheme := metadatafake.NewTestScheme()
+	require.NoError(t, metav1.AddMetaToScheme(scheme))
+	unlabelled := named("unlabelled", "default/bravelion")
+	unlabelled.Labels = nil
+	stored := metadatafake.NewSimpleMetadataClient(scheme, named("m", "default/bravelion"), named("n", "default/smartfish"), unlabelled)
+	secrets := NewSecretInformers(fake.NewClientset(), stored, DefaultConfig())
+	for name, want := range map[string][]string{"bravelion": {"m"}, "smartfish": {"n"}, "whalehub": nil} {
+		found, err := secrets.StoredOf(t.Context(), "default", name)
+		require.NoError(t, err)
+		var names []string
+		for _, secret := range found {
+			names = append(names, secret.GetName())
+		}
+		assert.Equal(t, want, names)
+	}
+	pool, err := NewPool(Options{Config: DefaultConfig(), Secrets: fakeSecrets{}, StoredOf: secrets.StoredOf,
+		Stored: func(context.Context, string, string) (*corev1.Secret, error) {
+			return memberSecret(kubeconfig(t, memberURL, nil, nil))["clusterpass-system/m"], nil
+		}})
+	require.NoError(t, err)
+	_, err = pool.Cached(t.Context(), adopted())
+	require.ErrorContains(t, err, "no Secret with label", "the cache is behind")
+	clientOf(t, pool, adopted())
 }
 
 func TestSecretProfiles(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -50,6 +51,9 @@ type Options struct {
 	// Live is Stored with a read of its own, without waiting. LiveLeaving uses it. It is nil if
 	// Secrets is never stale.
 	Live readStoredSecret
+	// StoredOf returns the Secrets that name a ClusterProfile as the hub stores them. It is nil if
+	// Secrets is never stale.
+	StoredOf func(ctx context.Context, namespace, name string) ([]metav1.Object, error)
 	// Clock is the clock; nil means the real one.
 	Clock clock.WithTicker
 	// UserAgent is the User-Agent of all clients. If empty, it is client-go's default, which has
@@ -133,7 +137,7 @@ func (p *Pool) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfil
 // nobody. The client is the same as long as the access data is; a client for other data is closed.
 // An error is not final: the stored Secret may be newer.
 func (p *Pool) Cached(_ context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error) {
-	from, err := p.origin(profile, p.cachedSecret)
+	from, err := p.origin(profile, p.cached())
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +163,7 @@ func (p *Pool) StoredWithLeaving(ctx context.Context, profile *inventoryv1alpha1
 // of the last event. It calls nobody. It returns nil if there is no mark, if the member is not
 // reached by a kubeconfig in a Secret, and if there is no access to it.
 func (p *Pool) CachedLeaving(profile *inventoryv1alpha1.ClusterProfile) *Leaving {
-	return p.leaving(profile, p.cachedSecret)
+	return p.leaving(profile, p.cached())
 }
 
 // StoredLeaving is CachedLeaving by the Secret as it is stored.
@@ -167,8 +171,8 @@ func (p *Pool) StoredLeaving(ctx context.Context, profile *inventoryv1alpha1.Clu
 	return p.leaving(profile, p.by(ctx, p.options.Stored))
 }
 
-func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, get lookupSecret) *Leaving {
-	from, err := p.origin(profile, get)
+func (p *Pool) leaving(profile *inventoryv1alpha1.ClusterProfile, by lookup) *Leaving {
+	from, err := p.origin(profile, by)
 	if err != nil {
 		return nil
 	}
@@ -185,18 +189,30 @@ func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.Clust
 	return from.leaving, nil
 }
 
-// cachedSecret returns a Secret from the cache. A Pool whose providers need no Secrets has no
-// cache.
-func (p *Pool) cachedSecret(namespace, name string) (*corev1.Secret, error) {
-	return p.options.Secrets.Get(namespace, name)
+// lookup finds Secrets.
+type lookup struct {
+	get    lookupSecret
+	naming lookupNaming
 }
 
-// by returns a function that gets Secrets with read, or from the cache if read is nil.
-func (p *Pool) by(ctx context.Context, read readStoredSecret) lookupSecret {
-	if read == nil {
-		return p.cachedSecret
+// cached returns a lookup in the cache. A Pool whose providers need no Secrets has no cache.
+func (p *Pool) cached() lookup {
+	if p.options.Secrets == nil {
+		return lookup{}
 	}
-	return func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
+	return lookup{p.options.Secrets.Get, naming(p.options.Secrets)}
+}
+
+// by returns a lookup with read, or in the cache if read is nil.
+func (p *Pool) by(ctx context.Context, read readStoredSecret) lookup {
+	by := p.cached()
+	if read != nil {
+		by.get = func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
+	}
+	if read != nil && p.options.StoredOf != nil {
+		by.naming = func(namespace, name string) ([]metav1.Object, error) { return p.options.StoredOf(ctx, namespace, name) }
+	}
+	return by
 }
 
 // origin is where the access to the cluster of a profile comes from.
@@ -210,16 +226,16 @@ type origin struct {
 	*source
 }
 
-// origin returns where the access to the cluster of profile comes from, with the Secrets that get
-// returns. It also says by whom access is refused.
-func (p *Pool) origin(profile *inventoryv1alpha1.ClusterProfile, get lookupSecret) (origin, error) {
+// origin returns where the access to the cluster of profile comes from, with the Secrets that by
+// finds. It also says by whom access is refused.
+func (p *Pool) origin(profile *inventoryv1alpha1.ClusterProfile, by lookup) (origin, error) {
 	from := origin{profile: profileKey{types.NamespacedName{Namespace: profile.Namespace, Name: profile.Name}, profile.UID}}
-	provider, entry, err := find(p.providers, p.options.Secrets, profile)
+	provider, entry, err := find(p.providers, by.naming, profile)
 	if err != nil {
 		return from, err
 	}
 	from.provider, from.entry = provider.name, entry
-	from.source, err = provider.find(profile, entry, get)
+	from.source, err = provider.find(profile, entry, by.get)
 	return from, err
 }
 

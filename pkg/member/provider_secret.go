@@ -39,10 +39,10 @@ type secretProvider struct {
 // SecretReference is the content of the extension: where the kubeconfig for a cluster is.
 type SecretReference struct {
 	Name      string `json:"name"`
-	Key       string `json:"key"`
-	Namespace string `json:"namespace"`
+	Key       string `json:"key,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
 	// Context is one of the kubeconfig; empty: its current one.
-	Context string `json:"context"`
+	Context string `json:"context,omitempty"`
 }
 
 func (p *secretProvider) find(
@@ -104,7 +104,7 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 func SecretFor(
 	config *configv1alpha1.AccessConfiguration, secrets Secrets, profile *inventoryv1alpha1.ClusterProfile,
 ) (SecretReference, bool) {
-	chosen, entry, _ := find(newProviders(config), secrets, profile)
+	chosen, entry, _ := find(newProviders(config), naming(secrets), profile)
 	provider, ok := chosen.provider.(*secretProvider)
 	if !ok {
 		return SecretReference{}, false

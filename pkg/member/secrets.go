@@ -23,6 +23,7 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -80,18 +81,23 @@ type Secrets interface {
 // lookup costs no call to the hub.
 type SecretInformers struct {
 	hub        kubernetes.Interface
+	metadata   metadata.Interface
 	namespaces map[string]coreinformers.SecretIndexInformer
 	stored     *sharedread.Reader[types.NamespacedName, *corev1.Secret]
+	listed     *sharedread.Reader[string, []metav1.PartialObjectMetadata]
 }
 
 var _ Secrets = (*SecretInformers)(nil)
 
-// NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub
-// needs the rights to get, list and watch Secrets in these namespaces and nowhere else.
-func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessConfiguration) *SecretInformers {
-	s := &SecretInformers{hub: hub, namespaces: map[string]coreinformers.SecretIndexInformer{}}
+// NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub and
+// metadata, two clients for the hub, need the rights to get, list and watch Secrets in these
+// namespaces and nowhere else.
+func NewSecretInformers(
+	hub kubernetes.Interface, metadata metadata.Interface, config *configv1alpha1.AccessConfiguration,
+) *SecretInformers {
+	s := &SecretInformers{hub: hub, metadata: metadata, namespaces: map[string]coreinformers.SecretIndexInformer{}}
 	s.stored = sharedread.NewReader(clock.RealClock{}, s.read)
-	withLabel := func(options *metav1.ListOptions) { options.LabelSelector = KubeconfigLabel + "=" + labelled }
+	s.listed = sharedread.NewReader(clock.RealClock{}, s.list)
 	for _, namespace := range SecretNamespaces(config) {
 		secrets := coreinformers.NewTypedFilteredSecretInformer(hub, namespace, 0, coreinformers.SecretIndexers{profileIndex: indexed}, withLabel)
 		utilruntime.Must(secrets.SetTransform(profiles.WithoutManagedFields))
@@ -99,6 +105,8 @@ func NewSecretInformers(hub kubernetes.Interface, config *configv1alpha1.AccessC
 	}
 	return s
 }
+
+func withLabel(options *metav1.ListOptions) { options.LabelSelector = KubeconfigLabel + "=" + labelled }
 
 // profileIndex indexes Secrets by the ClusterProfiles that they name.
 const profileIndex = "clusterProfile"
@@ -171,6 +179,40 @@ func (s *SecretInformers) Of(namespace, name string) ([]*corev1.Secret, error) {
 		all = append(all, found...)
 	}
 	return all, nil
+}
+
+// StoredOf returns the Secrets that name a ClusterProfile, as the hub stores them now, unless the
+// cache has exactly one. It is for callers that are about to refuse something for want of one.
+// Callers share the list, and may wait for up to sharedread.Interval.
+func (s *SecretInformers) StoredOf(ctx context.Context, namespace, name string) ([]metav1.Object, error) {
+	cached, err := s.Of(namespace, name)
+	if err == nil && len(cached) == 1 {
+		return []metav1.Object{cached[0]}, nil
+	}
+	var all []metav1.Object
+	for _, in := range slices.Sorted(maps.Keys(s.namespaces)) {
+		listed, err := s.listed.Get(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("the Secrets of namespace %s can't be listed: %w", in, err)
+		}
+		for i := range listed {
+			if IsSecretOf(&listed[i], namespace, name) {
+				all = append(all, &listed[i])
+			}
+		}
+	}
+	return all, nil
+}
+
+// list reads the metadata of the Secrets with kubeconfigs in a namespace, in order.
+func (s *SecretInformers) list(ctx context.Context, namespace string) ([]metav1.PartialObjectMetadata, error) {
+	var options metav1.ListOptions
+	withLabel(&options)
+	list, err := s.metadata.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(namespace).List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
 }
 
 // Stored returns what Get returns, as the hub stores it now. It is for callers that are about to

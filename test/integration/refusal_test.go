@@ -138,11 +138,22 @@ func TestRefusal_StaleCache(t *testing.T) {
 		"the status has an access provider now": {
 			prepare: func(t *testing.T, name string) {
 				t.Helper()
-				createSecret(t, name)
 				joinByIt(t, name)
 				patchAccess(t, name, "null")
 			},
-			words: "status.accessProviders has none", mend: nameSecret,
+			words: "status.accessProviders has none", mend: func(t *testing.T, name string) {
+				t.Helper()
+				createSecret(t, name)
+				nameSecret(t, name)
+			},
+		},
+		"a Secret names the profile now": {
+			prepare: func(t *testing.T, name string) {
+				t.Helper()
+				joinByIt(t, name)
+				patchAccess(t, name, "null")
+			},
+			words: "status.accessProviders has none", mend: createSecret,
 		},
 	}
 	for name, test := range tests {
