@@ -4,4 +4,7 @@ set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 hack/build-tools.sh golangci-lint
-bin/tools/golangci-lint run --allow-serial-runners --fix ./...
+linter="${PWD}/bin/tools/golangci-lint"
+for module in . test/conformance; do
+  (cd "${module}" && "${linter}" run --allow-serial-runners --fix ./...)
+done

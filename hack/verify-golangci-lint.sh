@@ -8,4 +8,7 @@ if [[ ! -x bin/tools/golangci-lint ]]; then
   exit 1
 fi
 # Another one on the machine is waited for.
-bin/tools/golangci-lint run --allow-serial-runners ./...
+linter="${PWD}/bin/tools/golangci-lint"
+for module in . test/conformance; do
+  (cd "${module}" && "${linter}" run --allow-serial-runners ./...)
+done

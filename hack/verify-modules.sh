@@ -4,7 +4,7 @@
 set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for module in . hack/tools/*/; do
+for module in . hack/tools/*/ test/conformance/; do
   (cd "${module}" && echo "${module}" && go mod tidy -diff)
 done
 go mod verify
