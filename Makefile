@@ -103,6 +103,7 @@ test: ## Run all tests, with the race detector, whatever fails; end with what fa
 test-unit: ## Run the tests that need nothing but Go.
 	@echo "unit tests (the first build with the race detector takes minutes)"
 	@$(GO_TEST) $$(go list ./... | grep -vE '^clusterpass.dev/test/(testenv|integration|e2e)')
+	@CGO_ENABLED=1 hack/with-progress.sh "testing test/conformance" go test -C test/conformance -race -vet=off ./...
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz each target for half a minute on one processor, without coverage.
@@ -127,6 +128,10 @@ test-consumers: ## Give the Secrets of credential sets to the code of Argo CD, F
 	@for module in test/consumers/*/; do \
 	  (cd "$${module}" && ../../../hack/with-progress.sh "testing $${module}" go test -count=1 ./...); \
 	done
+
+.PHONY: conformance
+conformance: ## Check the local fleet, or the hub of CONFORMANCE_ARGS, by test/conformance; reports go to bin/conformance/.
+	@hack/conformance.sh $(CONFORMANCE_ARGS)
 
 .PHONY: fuzz
 fuzz: FUZZTIME ?= 30s
