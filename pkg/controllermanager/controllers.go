@@ -108,8 +108,12 @@ func (m *manager) scoreController() (controller, error) {
 	if err != nil {
 		return nil, err
 	}
+	manager := ""
+	if m.options.ScoresOf == ScoresOfOwn {
+		manager = m.options.ClusterManager
+	}
 	return score.New(score.Options{
-		ClusterManager: m.options.ClusterManager,
+		ClusterManager: manager,
 		Client:         m.client,
 		Scores:         m.grants.Clusterpass().V1alpha1().ClusterScores(),
 		Profiles:       m.profiles.Apis().V1alpha1().ClusterProfiles(),

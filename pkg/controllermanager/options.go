@@ -30,6 +30,14 @@ const (
 	minCredentialLifetime = 10 * time.Minute
 )
 
+// Values of --scores-of.
+const (
+	// ScoresOfOwn are the ClusterProfiles of --cluster-manager-name.
+	ScoresOfOwn = "Own"
+	// ScoresOfAll are all ClusterProfiles that give access to their members.
+	ScoresOfAll = "All"
+)
+
 // Options are the flags of the controller manager.
 type Options struct {
 	// Kubeconfig is of the manager's identity on the hub; empty: in-cluster.
@@ -75,6 +83,8 @@ type Options struct {
 	// PlacementSyncs is how many Placements are decided upon at once.
 	PlacementSyncs int
 
+	// ScoresOf says for whose ClusterProfiles there are ClusterScores: ScoresOfOwn or ScoresOfAll.
+	ScoresOf string
 	// ScorePeriod is how often what is free on each member is collected.
 	ScorePeriod time.Duration
 	// ScoreCollections is how many members are read at once for that.
@@ -110,6 +120,7 @@ func NewOptions() *Options {
 
 		PlacementSyncs: 4,
 
+		ScoresOf:         ScoresOfAll,
 		ScorePeriod:      time.Minute,
 		ScoreCollections: 8,
 		DeviceLabels:     usage.DefaultDeviceLabels(),
@@ -193,6 +204,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 		"How many Placements are decided at once. Half of them may evaluate expressions.")
 
 	scores := sections.FlagSet("scores")
+	scores.StringVar(&o.ScoresOf, "scores-of", o.ScoresOf, "For which ClusterProfiles there are ClusterScores. "+ScoresOfAll+
+		": for all that give access to their member cluster, whoever manages them. "+ScoresOfOwn+": for those of --cluster-manager-name.")
 	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its "+
 		"ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
 	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections,
@@ -241,6 +254,9 @@ func (o *Options) Validate() error {
 	}
 	if o.ClusterManager == "" {
 		errs = append(errs, errors.New("--cluster-manager-name must not be empty"))
+	}
+	if o.ScoresOf != ScoresOfOwn && o.ScoresOf != ScoresOfAll {
+		errs = append(errs, fmt.Errorf("--scores-of must be %s or %s", ScoresOfOwn, ScoresOfAll))
 	}
 	if _, err := usage.ParseDeviceLabels(o.DeviceLabels); err != nil {
 		errs = append(errs, fmt.Errorf("--device-labels: %w", err))

@@ -49,9 +49,10 @@ const (
 	freshPeriods = 3
 )
 
-// Options configure a Controller. Every field is required.
+// Options configure a Controller. Every field except for ClusterManager is required.
 type Options struct {
-	// ClusterManager is the spec.clusterManager.name of the profiles whose clusters are read.
+	// ClusterManager is the spec.clusterManager.name of the profiles whose clusters are read. If it is
+	// empty, the clusters of all profiles are read.
 	ClusterManager string
 	// Client writes ClusterScores; Scores watches them.
 	Client versioned.Interface
@@ -86,7 +87,7 @@ func New(o Options) (*Controller, error) {
 	}
 	profiles, err := loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: loop.Typed(func(profile *inventoryv1alpha1.ClusterProfile) {
-			if c.manages(profile) {
+			if c.reads(profile) {
 				c.queue.AddAfter(cache.MetaObjectToName(profile), time.Duration(loop.Phase(profile.UID)*float64(o.Period)))
 			}
 		}),
@@ -95,8 +96,8 @@ func New(o Options) (*Controller, error) {
 	return c, err
 }
 
-func (c *Controller) manages(profile *inventoryv1alpha1.ClusterProfile) bool {
-	return profile.Spec.ClusterManager.Name == c.ClusterManager
+func (c *Controller) reads(profile *inventoryv1alpha1.ClusterProfile) bool {
+	return c.ClusterManager == "" || profile.Spec.ClusterManager.Name == c.ClusterManager
 }
 
 // Run collects scores until ctx ends.
@@ -109,10 +110,15 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile collects the scores of one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
-	if err != nil || !c.manages(profile) {
+	if err != nil || !c.reads(profile) {
 		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
 	again, err := c.sync(ctx, profile)
+	if apierrors.HasStatusCause(err, member.CauseNoAccess) {
+		// Another manager's cluster that nobody has adopted is no failure, and may be adopted later. Its
+		// score expires.
+		return c.Period, nil
+	}
 	if err != nil {
 		collections.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("scores not collected: %w", err)

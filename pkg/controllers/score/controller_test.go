@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-base/metrics/testutil"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -112,7 +113,6 @@ func TestController_UnreadableMember(t *testing.T) {
 		"it answers with an error":    func(f *fixture) { f.member.Answer(nodes, answer(http.StatusInternalServerError, "broken")) },
 		"its pods are not to be read": func(f *fixture) { f.member.Answer("/api/v1/pods", answer(http.StatusInternalServerError, "broken")) },
 		"it takes no credential":      func(f *fixture) { f.member.Answer(nodes, answer(http.StatusUnauthorized, "")) },
-		"there is no way to it":       func(f *fixture) { f.profile.Status.AccessProviders = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, newNode("a", "4"))
@@ -192,13 +192,58 @@ func TestController_HubRefuses(t *testing.T) {
 	}
 }
 
+// A member without access keeps its last figures until they run out, and is no failure.
+func TestController_NoAccess(t *testing.T) {
+	for name, clusterManager := range map[string]string{"all profiles": "", "those of one manager": manager} {
+		t.Run("a controller for "+name, func(t *testing.T) {
+			f := newFixture(t, newNode("a", "4"))
+			f.ClusterManager = clusterManager
+			providers := f.profile.Status.AccessProviders
+			f.profile.Status.AccessProviders = nil
+			failed, err := testutil.GetCounterMetricValue(collections.WithLabelValues("Failed"))
+			require.NoError(t, err)
+			for range 3 {
+				again, err := f.reconcile(t.Context(), cache.MetaObjectToName(f.profile))
+				require.NoError(t, err)
+				assert.Equal(t, period, again, "access may be given later")
+			}
+			assert.Empty(t, f.writes())
+			assert.Empty(t, f.member.Calls())
+			after, err := testutil.GetCounterMetricValue(collections.WithLabelValues("Failed"))
+			require.NoError(t, err)
+			assert.InDelta(t, failed, after, 0)
+
+			f.profile.Status.AccessProviders = providers
+			before := f.collectOnce(t.Context(), t).DeepCopy()
+			f.writes()
+			f.profile.Status.AccessProviders = nil
+			f.clock.Step(valid)
+			assert.Equal(t, before, f.collectOnce(t.Context(), t))
+			assert.Empty(t, f.writes())
+		})
+	}
+}
+
+// Without a manager of its own, the controller reads the profiles of every manager.
+func TestController_AllManagers(t *testing.T) {
+	f := newFixture(t, newNode("a", "4"))
+	f.ClusterManager, f.profile.Spec.ClusterManager.Name = "", "open-cluster-management"
+	assert.Equal(t, "4", valueOf(f.collectOnce(t.Context(), t), "cpu"))
+	assert.Equal(t, []string{createScore, updateScore}, f.writes())
+	f.clock.Step(period)
+	f.collectOnce(t.Context(), t)
+	assert.Empty(t, f.writes())
+}
+
 func TestController_ProfilesNotRead(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *fixture){
 		"one that is gone": func(t *testing.T, f *fixture) {
 			t.Helper()
 			require.NoError(t, f.Profiles.Informer().GetIndexer().Delete(f.profile))
 		},
-		"one of another manager": func(_ *testing.T, f *fixture) { f.profile.Spec.ClusterManager.Name = "another" },
+		"one of another manager, if the controller has one": func(_ *testing.T, f *fixture) {
+			f.profile.Spec.ClusterManager.Name = "another"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, newNode("a", "4"))
