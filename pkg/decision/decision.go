@@ -1,22 +1,53 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package decision reads PlacementDecisions (KEP-5313), and says which labels a Placement's have.
+// Package decision reads PlacementDecisions (KEP-5313), and says which labels a Placement's have,
+// and whether the hub serves any.
 package decision
 
 import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/discovery"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/words"
 )
+
+// PlacementKind is the kind of Placements.
+var PlacementKind = v1alpha1.SchemeGroupVersion.WithKind("Placement")
+
+// ErrNotServed says that the hub has no PlacementDecisions.
+var ErrNotServed = fmt.Errorf("the hub does not serve PlacementDecisions in %s: if a CustomResourceDefinition serves "+
+	"its ClusterProfiles, install that of PlacementDecisions, too (docs/placement.md, Decisions)", inventoryv1alpha1.GroupVersion)
+
+// resource is that of PlacementDecisions.
+const resource = "placementdecisions"
+
+// Served returns nil if the hub serves PlacementDecisions, and ErrNotServed if it does not. Any
+// other error says why that is unknown.
+func Served(hub discovery.ServerResourcesInterface) error {
+	found, err := hub.ServerResourcesForGroupVersion(inventoryv1alpha1.GroupVersion.String())
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("looking for PlacementDecisions: %w", err)
+	}
+	if err != nil || !slices.ContainsFunc(found.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
+		return ErrNotServed
+	}
+	return nil
+}
 
 // keyHash is how many hexadecimal digits of a hash end a decision-key that is made of a name too
 // long for one.
@@ -47,6 +78,46 @@ func index(slice *inventoryv1alpha1.PlacementDecision) int {
 		return math.MaxInt
 	}
 	return place
+}
+
+// Tied returns the names of those slices of one decision that share their decision-index with
+// others, in the order of Sorted. KEP-5313 gives each slice an index of its own; some schedulers
+// give all slices of a group that of the group. A slice without an index shares none.
+func Tied(all []*inventoryv1alpha1.PlacementDecision) []string {
+	count := map[int]int{}
+	for _, slice := range all {
+		count[index(slice)]++
+	}
+	var names []string
+	for _, slice := range Sorted(all) {
+		if at := index(slice); at != math.MaxInt && count[at] > 1 {
+			names = append(names, slice.Name)
+		}
+	}
+	return names
+}
+
+// maxTied bounds how many slices WarnTied names.
+const maxTied = 4
+
+// WarnTied returns what users are told of slices of one decision that share their decision-index;
+// empty if none do.
+func WarnTied(all []*inventoryv1alpha1.PlacementDecision) string {
+	names := Tied(all)
+	if len(names) == 0 {
+		return ""
+	}
+	return "PlacementDecisions that share their decision-index are ordered by name: " + words.Some(names, ", ", maxTied)
+}
+
+// OwnerOf returns the owner reference of a slice of a Placement (clusterpass.dev), and nil of any
+// other slice. Other groups have a kind Placement, too.
+func OwnerOf(slice *inventoryv1alpha1.PlacementDecision) *metav1.OwnerReference {
+	owner := metav1.GetControllerOfNoCopy(slice)
+	if owner == nil || owner.Kind != PlacementKind.Kind || owner.APIVersion != PlacementKind.GroupVersion().String() {
+		return nil
+	}
+	return owner
 }
 
 // Clusters returns the clusters in a slice, in their order.

@@ -153,6 +153,7 @@ var checks = []check{
 	{name: "member-ids", run: checkMemberIDs},
 	{name: "grants", run: checkGrants},
 	{name: "sets", run: checkSets},
+	{name: "decisions", run: checkDecisions},
 	{name: resourceNamespaces, run: checkNamespaces},
 	{name: "powers", run: checkPowers},
 	{name: "mint", timeout: mintTimeout, run: checkMint},

@@ -104,7 +104,8 @@ func setFindings(set *clusterpassv1alpha1.ClusterCredentialSet, writer string, n
 // credential. A set is ready, too, if it has all credentials that it may have.
 func isAsWanted(ready *metav1.Condition) bool {
 	return ready.Status != metav1.ConditionFalse && ready.Reason != clusterpassv1alpha1.CredentialSetReasonAuthorForbidden &&
-		ready.Reason != clusterpassv1alpha1.CredentialSetReasonTooManyClusters
+		ready.Reason != clusterpassv1alpha1.CredentialSetReasonTooManyClusters &&
+		ready.Reason != clusterpassv1alpha1.CredentialSetReasonDecisionsNotServed
 }
 
 // expectWritersPolicy looks for the policy without which anybody who may write PlacementDecisions

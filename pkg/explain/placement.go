@@ -189,13 +189,17 @@ func (h *Hub) readDecisions(ctx context.Context, fleet *scheduling.Fleet, placem
 	if apierrors.IsForbidden(err) {
 		list, err = h.Inventory.ApisV1alpha1().PlacementDecisions(placement.Namespace).List(ctx, metav1.ListOptions{})
 	}
+	if apierrors.IsNotFound(err) {
+		// A hub without PlacementDecisions has no decisions; the controller's condition says so.
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	by := map[types.NamespacedName][]*inventoryv1alpha1.PlacementDecision{}
 	for i := range list.Items {
 		slice := &list.Items[i]
-		if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == "Placement" {
+		if owner := decision.OwnerOf(slice); owner != nil {
 			name := types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}
 			by[name] = append(by[name], slice)
 		}

@@ -30,6 +30,9 @@ const (
 	// list, the ClusterProfiles that the set is about. The status says no more about them. It is
 	// used with Ready True if some of them have an earlier credential, which is still renewed.
 	CredentialSetReasonAuthorForbidden = "AuthorForbidden"
+	// CredentialSetReasonDecisionsNotServed is used if the set selects by PlacementDecisions, and the
+	// hub has none. The set keeps the credentials that it has. Ready is True if all of them are valid.
+	CredentialSetReasonDecisionsNotServed = "PlacementDecisionsNotServed"
 	// CredentialSetReasonNoneKept is used with Ready True: the set keeps no credentials, because
 	// the consumer requests its own by a credential plugin.
 	CredentialSetReasonNoneKept = "NoneKept"

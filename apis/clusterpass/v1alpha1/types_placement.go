@@ -98,6 +98,9 @@ const (
 	// PlacementReasonNameTaken is used with PlacementSatisfied False: the name of a
 	// PlacementDecision that the placement needs belongs to another object.
 	PlacementReasonNameTaken = "NameTaken"
+	// PlacementReasonNotServed is used with PlacementSatisfied False: the hub has no
+	// PlacementDecisions that could be written.
+	PlacementReasonNotServed = "PlacementDecisionsNotServed"
 	// PlacementReasonMisconfigured is used with PlacementSatisfied False, and with
 	// PlacementMisconfigured True.
 	PlacementReasonMisconfigured = "Misconfigured"

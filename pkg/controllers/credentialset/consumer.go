@@ -21,6 +21,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/credentialset/multikueue"
 	"clusterpass.dev/pkg/credentialset"
+	"clusterpass.dev/pkg/decision"
 )
 
 // syncConsumer configures the consumer of set for what is selected, and returns the condition about
@@ -40,6 +41,10 @@ func (c *Controller) syncConsumer(
 		return nil, nil //nolint:nilnil // that there is none is an answer
 	}
 	workers, err := c.workers(ctx, set, selected.clusters)
+	if errors.Is(err, decision.ErrNotServed) {
+		// What was decided last stays.
+		return was, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +56,15 @@ func (c *Controller) syncConsumer(
 // in the order of the set's names or decisions, else by name.
 func (c *Controller) workers(
 	ctx context.Context, set *v1alpha1.ClusterCredentialSet, clusters profilesByName,
-) (workers []multikueue.Worker, err error) {
+) ([]multikueue.Worker, error) {
+	var workers []multikueue.Worker
 	names := set.Spec.Clusters.Names
 	if set.Spec.Clusters.DecisionKey != "" {
-		if names, _, err = c.decided(ctx, set); err != nil {
+		decided, err := c.decided(ctx, set)
+		if err != nil {
 			return nil, err
 		}
+		names = decided.names
 	}
 	if len(names) == 0 || set.Spec.Consumer.MultiKueue.Order == v1alpha1.MultiKueueOrderName {
 		names = slices.Sorted(maps.Keys(clusters))

@@ -207,7 +207,7 @@ func (c *Controller) Run(ctx context.Context) {
 		return
 	}
 	c.secrets = c.newSecrets(ctx)
-	c.decisions = newDecisions(ctx, c.Decisions, loop.Always(loop.Typed(c.decisionsChanged)))
+	c.decisions = newDecisions(ctx, c.Hub.Discovery(), c.Decisions, loop.Always(loop.Typed(c.decisionsChanged)))
 	c.kueue = multikueue.New(ctx, c.Hub, c.Objects, c.consumerChanged)
 	var running sync.WaitGroup
 	running.Go(func() { loop.Run(ctx, c.setQueue, setWorkers, "set", c.syncSet) })

@@ -16,16 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
-	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
-	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/controllers/internal/ondemand"
 	"clusterpass.dev/pkg/credentialset"
 	"clusterpass.dev/pkg/decision"
-	"clusterpass.dev/pkg/words"
 )
 
 // profilesByName are ClusterProfiles by name. None of them is being deleted.
@@ -36,8 +31,8 @@ type selection struct {
 	clusters profilesByName
 	// missing are the names of spec.clusters.names for which there is no ClusterProfile.
 	missing []string
-	// ignored says by name why PlacementDecisions with the set's decision-key do not count.
-	ignored map[string]string
+	// decisions are the PlacementDecisions with the set's decision-key, if it selects by them.
+	decisions decisions
 	// leaving are the names of those that are left out because they leave the hub.
 	leaving []string
 	// refused says why the author of the set may not select, or why the set may not select so many,
@@ -55,16 +50,21 @@ func (c *Controller) selectClusters(ctx context.Context, set *v1alpha1.ClusterCr
 	}
 	selected := &selection{refused: refused, reason: v1alpha1.CredentialSetReasonAuthorForbidden}
 	if refused == "" {
-		if selected.clusters, err = c.matching(ctx, set); err != nil {
+		selected.clusters, err = c.matching(ctx, set)
+		switch {
+		case errors.Is(err, decision.ErrNotServed):
+			selected.refused, selected.reason = err.Error(), v1alpha1.CredentialSetReasonDecisionsNotServed
+		case err != nil:
 			return nil, err
+		default:
+			selected.refused, selected.reason = c.limits.reserve(set, len(selected.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 		}
-		selected.refused, selected.reason = c.limits.reserve(set, len(selected.clusters)), v1alpha1.CredentialSetReasonTooManyClusters
 	}
 	switch {
 	case selected.refused != "":
 		selected.clusters, err = c.granted(set)
 	case set.Spec.Clusters.DecisionKey != "":
-		_, selected.ignored, err = c.decided(ctx, set)
+		selected.decisions, err = c.decided(ctx, set)
 	default:
 		selected.missing = slices.DeleteFunc(slices.Clone(set.Spec.Clusters.Names), func(name string) bool {
 			profile, err := c.profile(set, name)
@@ -105,8 +105,12 @@ func (c *Controller) selectCluster(
 		return nil, err
 	}
 	if set.Spec.Clusters.DecisionKey != "" {
-		names, _, err := c.decided(ctx, set)
-		if err != nil || !slices.Contains(names, cluster) {
+		decided, err := c.decided(ctx, set)
+		if errors.Is(err, decision.ErrNotServed) {
+			granted, err := c.granted(set)
+			return granted[cluster], err
+		}
+		if err != nil || !slices.Contains(decided.names, cluster) {
 			return nil, err
 		}
 	}
@@ -166,9 +170,11 @@ func (c *Controller) matching(ctx context.Context, set *v1alpha1.ClusterCredenti
 	}
 	names := clusters.Names
 	if clusters.DecisionKey != "" {
-		if names, _, err = c.decided(ctx, set); err != nil {
+		decided, err := c.decided(ctx, set)
+		if err != nil {
 			return nil, err
 		}
+		names = decided.names
 	}
 	for _, name := range names {
 		profile, err := c.profile(set, name)
@@ -193,77 +199,6 @@ func boundOf(clusters *v1alpha1.ClusterSelection) (func(profile *inventoryv1alph
 	return func(profile *inventoryv1alpha1.ClusterProfile) bool {
 		return profile.DeletionTimestamp == nil && (names.Len() == 0 || names.Has(profile.Name)) && selector.Matches(labels.Set(profile.Labels))
 	}, nil
-}
-
-// newDecisions returns informers of the hub's PlacementDecisions, which end with ctx. They start
-// once a set needs them: if another manager owns that group, the hub may not have them.
-func newDecisions(
-	ctx context.Context, informer inventoryinformers.PlacementDecisionInformer, handler cache.ResourceEventHandler,
-) *ondemand.Informers[inventorylisters.PlacementDecisionLister] {
-	return ondemand.New(ctx, func(context.Context, string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
-		return informer.Lister(), []cache.SharedIndexInformer{informer.Informer()}, nil
-	}, handler, errors.New("the PlacementDecisions are not read yet"))
-}
-
-// decided returns the names of the ClusterProfiles that the decisions which count for set name,
-// each once, in the order of their index, and why others do not count, by their names.
-func (c *Controller) decided(
-	ctx context.Context, set *v1alpha1.ClusterCredentialSet,
-) (names []string, ignored map[string]string, err error) {
-	lister, err := c.decisions.Start(ctx, metav1.NamespaceAll)
-	if err != nil {
-		return nil, nil, err
-	}
-	key := labels.Set{inventoryv1alpha1.DecisionKeyLabel: set.Spec.Clusters.DecisionKey}
-	list, err := lister.PlacementDecisions(set.Namespace).List(key.AsSelector())
-	if err != nil {
-		return nil, nil, err
-	}
-	var counting []*inventoryv1alpha1.PlacementDecision
-	ignored = map[string]string{}
-	for _, slice := range list {
-		if why := c.doubts(slice, set.Spec.Clusters.DecisionWriters); why != "" {
-			ignored[slice.Name] = why
-		} else if slice.DeletionTimestamp == nil {
-			counting = append(counting, slice)
-		}
-	}
-	for _, cluster := range decision.AllClusters(counting) {
-		if cluster.Namespace == credentialset.ProfileNamespace(set) {
-			names = append(names, cluster.Name)
-		}
-	}
-	return names, ignored, nil
-}
-
-// doubts returns why a decision does not count if those of writers do; empty if it counts. The
-// Placement of a decision that the controller of Placements has written has to exist: that
-// controller keeps the decisions of existing Placements, and no others.
-func (c *Controller) doubts(slice *inventoryv1alpha1.PlacementDecision, writers []string) string {
-	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
-	switch {
-	case len(writers) == 0:
-		return ""
-	case !slices.Contains(writers, writer):
-		return fmt.Sprintf("it is written by %q, whom spec.clusters.decisionWriters does not name", words.Clean(writer, maxWriter))
-	case writer != c.User && writer != v1alpha1.ControllerManagerUser:
-		return ""
-	}
-	owner := metav1.GetControllerOfNoCopy(slice)
-	if owner == nil || owner.Kind != "Placement" || owner.APIVersion != v1alpha1.SchemeGroupVersion.String() {
-		return "it belongs to no Placement"
-	}
-	placement, err := c.placements.Placements(slice.Namespace).Get(owner.Name)
-	switch {
-	case err != nil, placement.UID != owner.UID:
-		return "its Placement is gone"
-	case placement.DeletionTimestamp != nil:
-		// Its decisions are not kept any more, whoever may hold it up.
-		return "its Placement is being deleted"
-	case slice.Labels[inventoryv1alpha1.DecisionKeyLabel] != decision.Key(placement.Name):
-		return "it has the key of another Placement"
-	}
-	return ""
 }
 
 // limiter bounds how many credentials all sets of one namespace select together. Each credential

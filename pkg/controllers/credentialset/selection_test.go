@@ -63,6 +63,13 @@ type hub struct {
 	grantsThere, placementsThere cache.Indexer
 }
 
+// servedDecisions is the discovery of a hub with PlacementDecisions.
+func servedDecisions() []*metav1.APIResourceList {
+	return []*metav1.APIResourceList{{
+		GroupVersion: inventoryv1alpha1.GroupVersion.String(), APIResources: []metav1.APIResource{{Name: "placementdecisions"}},
+	}}
+}
+
 // signer is the username of the controller of Placements.
 const signer = "signer"
 
@@ -109,7 +116,8 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 	}
 	h.addCredentialQueue()
 	t.Cleanup(h.credentialQueue.ShutDown)
-	h.decisions = newDecisions(ctx, slices, cache.ResourceEventHandlerFuncs{})
+	kube.Resources = servedDecisions()
+	h.decisions = newDecisions(ctx, kube.Discovery(), slices, cache.ResourceEventHandlerFuncs{})
 	require.Eventually(t, func() bool {
 		_, err := h.decisions.Start(ctx, metav1.NamespaceAll)
 		return err == nil
@@ -326,6 +334,69 @@ func TestDecisions_Doubts(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, found)
 	})
+}
+
+// Slices that share their index, as other schedulers write them.
+func TestDecisions_Tied(t *testing.T) {
+	slice := func(name, index, cluster string) *inventoryv1alpha1.PlacementDecision {
+		slice := decided(name, "kim", cluster)
+		slice.Labels[inventoryv1alpha1.DecisionIndexLabel] = index
+		return slice
+	}
+	message := func(h *hub, set *v1alpha1.ClusterCredentialSet) string {
+		selected, err := h.selectClusters(t.Context(), set)
+		require.NoError(t, err)
+		assert.Len(t, selected.clusters, 2, "no cluster is lost")
+		setReady(set, metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Message: "ready"}, selected)
+		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady).Message
+	}
+	h := newHub(t, slice("b", "0", "bravelion"), slice("a", "0", "smartfish"))
+	assert.Equal(t, "ready; PlacementDecisions that share their decision-index are ordered by name: a, b", message(h, setOf(decidedBy("kim"))))
+	found, err := h.decided(t.Context(), setOf(decidedBy("kim")))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"smartfish", "bravelion"}, found.names)
+
+	h = newHub(t, slice("b", "0", "bravelion"), slice("a", "1", "smartfish"))
+	assert.Equal(t, "ready", message(h, setOf(decidedBy("kim"))))
+
+	ignored := slice("c", "0", "bravelion")
+	ignored.Annotations[v1alpha1.AnnotationDecisionWriter] = "mallory"
+	h = newHub(t, slice("b", "0", "bravelion"), slice("a", "1", "smartfish"), ignored)
+	assert.NotContains(t, message(h, setOf(decidedBy("kim"))), "ordered by name", "a slice that does not count ties with none")
+}
+
+// On a hub without PlacementDecisions, a set that selects by them keeps what it has, and says why.
+func TestDecisions_NotServed(t *testing.T) {
+	h, set := newHub(t), setOf(decidedBy("kim"))
+	kube := fake.NewClientset()
+	informer := inventoryinformers.NewSharedInformerFactory(h.Inventory, 0).Apis().V1alpha1().PlacementDecisions()
+	h.decisions = newDecisions(t.Context(), kube.Discovery(), informer, cache.ResourceEventHandlerFuncs{})
+	selected := func() *selection {
+		selected, err := h.selectClusters(t.Context(), set)
+		require.NoError(t, err)
+		for _, cluster := range []string{"bravelion", "smartfish"} {
+			one, err := h.selectCluster(t.Context(), set, cluster)
+			require.NoError(t, err)
+			assert.Equal(t, selected.clusters[cluster], one, "alone: %s", cluster)
+		}
+		return selected
+	}
+	is := selected()
+	assert.Empty(t, is.clusters)
+	assert.Equal(t, v1alpha1.CredentialSetReasonDecisionsNotServed, is.reason)
+	assert.Contains(t, is.refused, "the hub does not serve PlacementDecisions in multicluster.x-k8s.io/v1alpha1")
+
+	granted := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bravelion",
+		Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "set-1"}}}
+	granted.Spec.ClusterProfile = v1alpha1.GrantedClusterProfile{Namespace: "fleet", Name: "bravelion"}
+	require.NoError(t, h.grantsThere.Add(granted))
+	assert.Equal(t, []string{"bravelion"}, slices.Sorted(maps.Keys(selected().clusters)), "what it has a grant for stays")
+
+	kube.Resources = servedDecisions()
+	require.Eventually(t, func() bool {
+		is, err := h.selectClusters(t.Context(), set)
+		return err == nil && is.refused == ""
+	}, time.Minute, time.Millisecond, "without a restart")
 }
 
 func TestController_Grace(t *testing.T) {

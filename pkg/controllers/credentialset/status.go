@@ -129,10 +129,13 @@ func setReady(set *v1alpha1.ClusterCredentialSet, ready metav1.Condition, select
 	if len(selected.missing) > 0 {
 		ready.Message += "; there is no ClusterProfile " + words.Some(selected.missing, ", ", maxLetGo)
 	}
-	if len(selected.ignored) > 0 {
-		first := slices.Min(slices.Collect(maps.Keys(selected.ignored)))
+	if ignored := selected.decisions.ignored; len(ignored) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(ignored)))
 		ready.Message += fmt.Sprintf("; PlacementDecisions with this decision-key that do not count: %d. The first is %s: %s",
-			len(selected.ignored), first, selected.ignored[first])
+			len(ignored), first, ignored[first])
+	}
+	if selected.decisions.tied != "" {
+		ready.Message += "; " + selected.decisions.tied
 	}
 	if selected.refused != "" {
 		ready.Reason = selected.reason

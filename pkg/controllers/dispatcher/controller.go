@@ -29,6 +29,7 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/kueue"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/internal/metric"
+	"clusterpass.dev/pkg/decision"
 )
 
 const (
@@ -84,8 +85,8 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// Run nominates clusters until ctx ends. It first waits until the hub has Kueue and the controller
-// has its rights.
+// Run nominates clusters until ctx ends. It first waits until the hub has Kueue and
+// PlacementDecisions, and the controller has its rights.
 func (c *Controller) Run(ctx context.Context) {
 	defer utilruntime.HandleCrashWithContext(ctx)
 	ctx, _ = loop.Begin(ctx, "multikueue-dispatcher")
@@ -104,7 +105,8 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// waitUsable waits until the hub has Kueue, and the controller manager may nominate. It returns
+// waitUsable waits until the hub has Kueue and PlacementDecisions, and the controller manager may
+// nominate. It returns
 // false when ctx has ended before.
 func (c *Controller) waitUsable(ctx context.Context) bool {
 	said := ""
@@ -119,15 +121,19 @@ func (c *Controller) waitUsable(ctx context.Context) bool {
 	return err == nil
 }
 
-// usable returns nil if the hub has Kueue, and the controller manager has the rights of the
-// ClusterRole clusterpass:multikueue-dispatcher.
+// usable returns nil if the hub has Kueue and PlacementDecisions, and the controller manager has the
+// rights of the ClusterRole clusterpass:multikueue-dispatcher.
 func (c *Controller) usable(ctx context.Context) error {
 	// Without this right, no other is reviewed: if no dispatcher is wanted, this goes on for ever.
 	if err := kueue.Usable(ctx, c.Hub, []string{"patch"}, kueue.Workloads+"/status"); err != nil {
 		return err
 	}
-	return kueue.Usable(ctx, c.Hub, []string{"list", "watch"},
+	err := kueue.Usable(ctx, c.Hub, []string{"list", "watch"},
 		kueue.Workloads, kueue.LocalQueues, kueue.AdmissionChecks, kueue.MultiKueueConfigs, kueue.MultiKueueClusters)
+	if err != nil {
+		return err
+	}
+	return decision.Served(c.Hub.Discovery())
 }
 
 func (c *Controller) watch() error {

@@ -99,7 +99,11 @@ func (c *Controller) nominate(w *workload, config *multiKueueConfig) (nomination
 		return nomination{reason: reasonNoCluster, why: fmt.Sprintf("Placement %s/%s has chosen %d clusters, none of them of MultiKueueConfig %s",
 			w.Namespace, name, len(chosen), config.Name)}, nil
 	}
-	return nomination{clusters, reasonNominated, fmt.Sprintf("by Placement %s/%s", w.Namespace, name)}, nil
+	why := fmt.Sprintf("by Placement %s/%s", w.Namespace, name)
+	if tied := decision.WarnTied(found); tied != "" {
+		why += "; " + tied
+	}
+	return nomination{clusters, reasonNominated, why}, nil
 }
 
 // placementFor returns the name of the Placement that a Workload names, or else that its LocalQueue

@@ -110,6 +110,11 @@ func newDecision(namespace, placement, index string, clusters ...string) *invent
 	return slice
 }
 
+func renamed(name string, slice *inventoryv1alpha1.PlacementDecision) *inventoryv1alpha1.PlacementDecision {
+	slice.Name = name
+	return slice
+}
+
 func TestNominate(t *testing.T) {
 	var many []string
 	for i := range 30 {
@@ -131,6 +136,12 @@ func TestNominate(t *testing.T) {
 		},
 		"the best cluster of a decision comes first, over all slices": {
 			naming("p"), newConfig("a", "b", "c"), objects{newDecision(team, "p", "1", "a"), newDecision(team, "p", "0", "c")}, by("c", "a"),
+		},
+		"slices of one index count by their names, which is said": {
+			naming("p"), newConfig("a", "b", "c"),
+			objects{renamed("y", newDecision(team, "p", "0", "a", "b")), renamed("x", newDecision(team, "p", "0", "c"))},
+			nomination{[]string{"c", "a", "b"}, reasonNominated,
+				"by Placement team/p; PlacementDecisions that share their decision-index are ordered by name: x, y"},
 		},
 		"the Placement of the LocalQueue counts where the Workload names none": {
 			nil, newConfig("a", "b"), objects{newQueue("p"), newDecision(team, "p", "0", "b")}, by("b"),

@@ -21,6 +21,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -57,6 +59,8 @@ const (
 	byProfile = "clusterProfile"
 	// byOwner is the index of PlacementDecisions by the UID of their Placement.
 	byOwner = "owner"
+	// servedPeriod is how often the controller looks for PlacementDecisions on a hub without them.
+	servedPeriod = 5 * time.Second
 )
 
 // Options configure a Controller. Every field except for User is required.
@@ -118,14 +122,17 @@ func New(o Options) (*Controller, error) {
 	return c, c.watch()
 }
 
-// Run reconciles placements until ctx ends.
+// Run reconciles placements until ctx ends. It first waits until the hub serves PlacementDecisions.
 func (c *Controller) Run(ctx context.Context) {
+	ctx, synced := loop.Begin(ctx, "placement", c.Placements.Informer().HasSynced)
+	if !synced || !c.waitServed(ctx) {
+		return
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { c.Decisions.Informer().RunWithContext(ctx) })
 	running.Go(func() { c.Namespaces.Informer().RunWithContext(ctx) })
-	ctx, synced := loop.Begin(ctx, "placement", c.synced...)
-	if !synced {
+	if !cache.WaitForNamedCacheSyncWithContext(ctx, c.synced...) {
 		return
 	}
 	if err := c.restore(); err != nil {
@@ -133,6 +140,22 @@ func (c *Controller) Run(ctx context.Context) {
 		return
 	}
 	loop.Run(ctx, c.queue, c.Workers, "placement", c.reconcile)
+}
+
+// waitServed waits until the hub serves PlacementDecisions, and returns false if ctx ends first.
+// Until then a condition of each placement says that the hub does not.
+func (c *Controller) waitServed(ctx context.Context) bool {
+	err := wait.PollUntilContextCancel(ctx, servedPeriod, true, func(ctx context.Context) (bool, error) {
+		err := decision.Served(c.Hub.Discovery())
+		if errors.Is(err, decision.ErrNotServed) {
+			err = errors.Join(err, c.updateAllNotServed(ctx))
+		}
+		if err != nil {
+			klog.FromContext(ctx).V(2).Info("Not deciding on placements", "reason", err)
+		}
+		return err == nil, nil
+	})
+	return err == nil
 }
 
 // restore reads the decisions of the last run into the fleet. They count for the balance of other
@@ -166,9 +189,6 @@ func (c *Controller) isForged(slice *inventoryv1alpha1.PlacementDecision) bool {
 	writer := slice.Annotations[v1alpha1.AnnotationDecisionWriter]
 	return c.User != "" && writer != c.User && writer != v1alpha1.ControllerManagerUser
 }
-
-// placementKind is the kind of Placements.
-const placementKind = "Placement"
 
 var (
 	passes = metric.Counter("placement_passes_total", "Passes that decided which clusters a Placement selects.")

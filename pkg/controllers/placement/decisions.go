@@ -54,6 +54,8 @@ func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Plac
 		return false, nil
 	case errors.Is(err, errTaken):
 		return false, errors.Join(err, c.updateNameTaken(ctx, placement, state, err))
+	case apierrors.IsNotFound(err) && errors.Is(decision.Served(c.Hub.Discovery()), decision.ErrNotServed):
+		return false, errors.Join(err, c.updateNotServed(ctx, placement, state))
 	case err != nil:
 		return false, err
 	}
@@ -236,7 +238,7 @@ func (s slicer) newSlice(name string, index int, clusters []types.NamespacedName
 				// Workloads name the Placement by the label clusterpass.dev/placement.
 				inventoryv1alpha1.PlacementKeyLabel: decision.Key(s.placement.Name),
 			},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, v1alpha1.SchemeGroupVersion.WithKind(placementKind))},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.placement, decision.PlacementKind)},
 		},
 		Decisions:     []inventoryv1alpha1.ClusterDecision{},
 		SchedulerName: SchedulerName,

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -17,6 +16,7 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -143,7 +143,7 @@ func ownerOf(obj any) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	if owner := metav1.GetControllerOfNoCopy(slice); owner != nil && owner.Kind == placementKind {
+	if owner := decision.OwnerOf(slice); owner != nil {
 		return []string{string(owner.UID)}, nil
 	}
 	return nil, nil
@@ -162,8 +162,8 @@ func (c *Controller) decisionChanged(obj any) {
 	if !ok {
 		return
 	}
-	owner := metav1.GetControllerOfNoCopy(slice)
-	if owner == nil || owner.Kind != placementKind {
+	owner := decision.OwnerOf(slice)
+	if owner == nil {
 		return
 	}
 	name := cache.NewObjectName(slice.Namespace, owner.Name)

@@ -5,6 +5,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,11 +14,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/decision"
 	"clusterpass.dev/pkg/words"
 )
 
@@ -98,6 +101,26 @@ func (c *Controller) updateNameTaken(ctx context.Context, placement *v1alpha1.Pl
 	next := state.latest(placement).DeepCopy()
 	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonNameTaken, err.Error())
 	return c.writeStatus(ctx, state, placement, next)
+}
+
+// updateNotServed writes into the status that the hub has no PlacementDecisions.
+func (c *Controller) updateNotServed(ctx context.Context, placement *v1alpha1.Placement, state *placementState) error {
+	next := state.latest(placement).DeepCopy()
+	setCondition(next, v1alpha1.PlacementSatisfied, metav1.ConditionFalse, v1alpha1.PlacementReasonNotServed, decision.ErrNotServed.Error())
+	return c.writeStatus(ctx, state, placement, next)
+}
+
+// updateAllNotServed is updateNotServed for all placements.
+func (c *Controller) updateAllNotServed(ctx context.Context) error {
+	all, err := c.Placements.Lister().List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, placement := range all {
+		errs = append(errs, c.updateNotServed(ctx, placement, &placementState{}))
+	}
+	return errors.Join(errs...)
 }
 
 func setCondition(placement *v1alpha1.Placement, of string, status metav1.ConditionStatus, reason, message string) {
