@@ -50,19 +50,34 @@ func Join(ctx context.Context, hub, member *Cluster, namespace, name string) err
 	return nil
 }
 
-func join(ctx context.Context, hub, member *Cluster, namespace, name string) error {
+// Adopt is Join for a ClusterProfile of another manager, which may not exist yet: the Secret names it,
+// and nothing is written to it.
+func Adopt(ctx context.Context, hub, member *Cluster, namespace, name string) error {
+	_, _, err := adopt(ctx, hub, member, namespace, name)
+	if err != nil {
+		return fmt.Errorf("adopting %s as ClusterProfile %s/%s: %w", member.Name(), namespace, name, err)
+	}
+	return nil
+}
+
+// adopt makes what a profile needs on the member, and the Secret on the hub. It returns clients for
+// both.
+func adopt(ctx context.Context, hub, member *Cluster, namespace, name string) (hubClient, memberClient *kubernetes.Clientset, err error) {
 	if err := applyKustomization(ctx, member, memberKustomization); err != nil {
-		return err
+		return nil, nil, err
 	}
-	hubClient, err := kubernetes.NewForConfig(hub.RESTConfig())
+	if hubClient, err = kubernetes.NewForConfig(hub.RESTConfig()); err != nil {
+		return nil, nil, err
+	}
+	if memberClient, err = kubernetes.NewForConfig(member.RESTConfig()); err != nil {
+		return nil, nil, err
+	}
+	return hubClient, memberClient, ensureMemberSecret(ctx, hubClient, memberClient, member, namespace, name)
+}
+
+func join(ctx context.Context, hub, member *Cluster, namespace, name string) error {
+	hubClient, memberClient, err := adopt(ctx, hub, member, namespace, name)
 	if err != nil {
-		return err
-	}
-	memberClient, err := kubernetes.NewForConfig(member.RESTConfig())
-	if err != nil {
-		return err
-	}
-	if err := ensureMemberSecret(ctx, hubClient, memberClient, member, namespace, name); err != nil {
 		return err
 	}
 	version, err := memberClient.Discovery().ServerVersionWithContext(ctx)
