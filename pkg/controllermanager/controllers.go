@@ -108,20 +108,20 @@ func (m *manager) scoreController() (controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager := ""
+	var managers []string
 	if m.options.ScoresOf == ScoresOfOwn {
-		manager = m.options.ClusterManager
+		managers = []string{m.options.ClusterManager}
 	}
 	return score.New(score.Options{
-		ClusterManager: manager,
-		Client:         m.client,
-		Scores:         m.grants.Clusterpass().V1alpha1().ClusterScores(),
-		Profiles:       m.profiles.Apis().V1alpha1().ClusterProfiles(),
-		Members:        m.members,
-		DeviceLabels:   labels,
-		Period:         m.options.ScorePeriod,
-		Workers:        m.options.ScoreCollections,
-		Clock:          m.clock,
+		Managers:     managers,
+		Client:       m.client,
+		Scores:       m.grants.Clusterpass().V1alpha1().ClusterScores(),
+		Profiles:     m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Members:      m.members,
+		DeviceLabels: labels,
+		Period:       m.options.ScorePeriod,
+		Workers:      m.options.ScoreCollections,
+		Clock:        m.clock,
 	})
 }
 

@@ -16,7 +16,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -24,15 +23,12 @@ import (
 
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/member"
+	"clusterpass.dev/pkg/words"
 )
 
 // latePart is the part of a credential's life, one in so many, that is left when it should have
 // been renewed: clusterpass renews its own at 80 %.
 const latePart = 8
-
-// reasonNoAccess is that of the condition Joined where there was no access to try. It is looked for
-// anew here.
-const reasonNoAccess = "NoAccess"
 
 // memberSecrets are the Secrets that clusterpass sees, as it would list them.
 type memberSecrets map[types.NamespacedName]*corev1.Secret
@@ -82,6 +78,9 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 		client, err := pool.For(ctx, profile)
 		refused := refusedAccess(profile)
 		switch {
+		case err != nil && isAnothers(profile) && !e.leadsSomewhere(secrets, profile):
+			f.skip(about, "its manager is %q, and no Secret names it: it is not adopted, and gives no tokens (docs/platforms.md)",
+				words.Clean(profile.Spec.ClusterManager.Name, maxManager))
 		case err != nil:
 			f.fail(about, e.mendAccess(ctx, secrets, profile), "%v", err)
 		case refused != nil:
@@ -92,14 +91,12 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 	}
 }
 
-// refusedAccess returns the condition by which the controller manager says that the member refuses
-// the access that there is, nil if it does not say so.
-func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition {
-	joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined)
-	if joined == nil || joined.Status != metav1.ConditionFalse || joined.Reason == reasonNoAccess {
-		return nil
-	}
-	return joined
+// leadsSomewhere returns whether there is something by which clusterpass could reach the member of a
+// profile: an access provider that it is configured for, or a Secret that names the profile.
+func (e *examination) leadsSomewhere(secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) bool {
+	_, bySecret := member.SecretFor(e.Access, secrets, profile)
+	naming, _ := secrets.Of(profile.Namespace, profile.Name)
+	return bySecret || len(naming) > 0 || e.byPlugin(profile)
 }
 
 // knownProfiles returns the ClusterProfiles to look at, and reports what keeps it from returning
@@ -206,45 +203,6 @@ func (f *findings) credential(about, mend string, validity member.Validity, now 
 	default:
 		f.ok(about, "it gives access, with a credential that is valid until %s", date)
 	}
-}
-
-// conditionJoined says that a member has been taken into the fleet. Upstream reserves no name for
-// it.
-const conditionJoined = "Joined"
-
-// checkHealth reports what the ClusterProfiles' conditions say of the members.
-func checkHealth(_ context.Context, e *examination, f *findings) {
-	for _, profile := range e.knownProfiles(f) {
-		f.health(profile)
-	}
-}
-
-func (f *findings) health(profile *inventoryv1alpha1.ClusterProfile) {
-	about := aboutObject(kindProfile, profile)
-	mend := fmt.Sprintf("Look the message up in docs/troubleshooting.md (Error messages), and read the conditions again: "+
-		"kubectl -n %s describe clusterprofile %s", profile.Namespace, profile.Name)
-	if joined := meta.FindStatusCondition(profile.Status.Conditions, conditionJoined); joined != nil && joined.Status != metav1.ConditionTrue {
-		f.fail(about, mend, "%s", inWords(joined))
-	}
-	healthy := meta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
-	switch {
-	case healthy == nil:
-		f.warn(about, "Check that its manager's controllers run: kubectl -n "+SystemNamespace+" logs deployment/"+managerName,
-			"its health is unknown: its manager %q has not set the condition %s",
-			profile.Spec.ClusterManager.Name, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
-	case healthy.Status == metav1.ConditionTrue:
-		f.ok(about, "healthy")
-	case healthy.Status == metav1.ConditionFalse:
-		f.fail(about, mend, "%s", inWords(healthy))
-	default:
-		f.warn(about, mend, "%s", inWords(healthy))
-	}
-}
-
-// inWords says what a condition says.
-func inWords(condition *metav1.Condition) string {
-	return fmt.Sprintf("%s is %s since %s: %s: %s", condition.Type, condition.Status,
-		condition.LastTransitionTime.UTC().Format(time.RFC3339), condition.Reason, condition.Message)
 }
 
 // checkSecrets looks for secrets in the access providers of ClusterProfiles, which everybody with

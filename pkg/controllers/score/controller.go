@@ -10,6 +10,7 @@ package score
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,11 +50,11 @@ const (
 	freshPeriods = 3
 )
 
-// Options configure a Controller. Every field except for ClusterManager is required.
+// Options configure a Controller. Every field except for Managers is required.
 type Options struct {
-	// ClusterManager is the spec.clusterManager.name of the profiles whose clusters are read. If it is
-	// empty, the clusters of all profiles are read.
-	ClusterManager string
+	// Managers are the spec.clusterManager.name of the profiles whose clusters are read. If there are
+	// none, the clusters of all profiles are read.
+	Managers []string
 	// Client writes ClusterScores; Scores watches them.
 	Client versioned.Interface
 	Scores informers.ClusterScoreInformer
@@ -97,7 +98,7 @@ func New(o Options) (*Controller, error) {
 }
 
 func (c *Controller) reads(profile *inventoryv1alpha1.ClusterProfile) bool {
-	return c.ClusterManager == "" || profile.Spec.ClusterManager.Name == c.ClusterManager
+	return len(c.Managers) == 0 || slices.Contains(c.Managers, profile.Spec.ClusterManager.Name)
 }
 
 // Run collects scores until ctx ends.

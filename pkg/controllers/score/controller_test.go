@@ -194,12 +194,13 @@ func TestController_HubRefuses(t *testing.T) {
 
 // A member without access keeps its last figures until they run out, and is no failure.
 func TestController_NoAccess(t *testing.T) {
-	for name, clusterManager := range map[string]string{"all profiles": "", "those of one manager": manager} {
+	for name, managers := range map[string][]string{"all profiles": nil, "those of one manager": {manager}} {
 		t.Run("a controller for "+name, func(t *testing.T) {
 			f := newFixture(t, newNode("a", "4"))
-			f.ClusterManager = clusterManager
-			providers := f.profile.Status.AccessProviders
-			f.profile.Status.AccessProviders = nil
+			f.Managers = managers
+			extension := &f.profile.Status.AccessProviders[0].Cluster.Extensions[0].Extension
+			there, missing := extension.Raw, []byte(`{"name":"missing"}`)
+			extension.Raw = missing
 			failed, err := testutil.GetCounterMetricValue(collections.WithLabelValues("Failed"))
 			require.NoError(t, err)
 			for range 3 {
@@ -213,10 +214,10 @@ func TestController_NoAccess(t *testing.T) {
 			require.NoError(t, err)
 			assert.InDelta(t, failed, after, 0)
 
-			f.profile.Status.AccessProviders = providers
+			extension.Raw = there
 			before := f.collectOnce(t.Context(), t).DeepCopy()
 			f.writes()
-			f.profile.Status.AccessProviders = nil
+			extension.Raw = missing
 			f.clock.Step(valid)
 			assert.Equal(t, before, f.collectOnce(t.Context(), t))
 			assert.Empty(t, f.writes())
@@ -227,7 +228,7 @@ func TestController_NoAccess(t *testing.T) {
 // Without a manager of its own, the controller reads the profiles of every manager.
 func TestController_AllManagers(t *testing.T) {
 	f := newFixture(t, newNode("a", "4"))
-	f.ClusterManager, f.profile.Spec.ClusterManager.Name = "", "open-cluster-management"
+	f.Managers, f.profile.Spec.ClusterManager.Name = nil, "open-cluster-management"
 	assert.Equal(t, "4", valueOf(f.collectOnce(t.Context(), t), "cpu"))
 	assert.Equal(t, []string{createScore, updateScore}, f.writes())
 	f.clock.Step(period)

@@ -59,7 +59,7 @@ func newFixture(t *testing.T, objects ...runtime.Object) *fixture {
 	hub := inventory.NewSimpleClientset()
 	var err error
 	f.Controller, err = New(Options{
-		ClusterManager: manager, Client: f.hub, Members: f.member, Period: period, Workers: 1, Clock: f.clock,
+		Managers: []string{manager}, Client: f.hub, Members: f.member, Period: period, Workers: 1, Clock: f.clock,
 		Scores:       externalversions.NewSharedInformerFactory(f.hub, 0).Clusterpass().V1alpha1().ClusterScores(),
 		Profiles:     inventoryinformers.NewSharedInformerFactory(hub, 0).Apis().V1alpha1().ClusterProfiles(),
 		DeviceLabels: []usage.DeviceLabel{{Resource: "nvidia.com/gpu", Label: "type"}},

@@ -1,0 +1,88 @@
+// Copyright The clusterpass Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
+)
+
+const kubeconfig = `apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://member.example.com"}}]
+users: [{name: u, user: {token: opaque}}]
+`
+
+// profileOf returns the profile default/bravelion of a manager, with conditions.
+func profileOf(manager string, conditions ...metav1.Condition) *inventoryv1alpha1.ClusterProfile {
+	profile := &inventoryv1alpha1.ClusterProfile{ObjectMeta: named("default", "bravelion")}
+	profile.Spec.ClusterManager.Name, profile.Status.Conditions = manager, conditions
+	return profile
+}
+
+func TestHealth_OtherManagers(t *testing.T) {
+	const healthy = inventoryv1alpha1.ClusterConditionControlPlaneHealthy
+	for name, test := range map[string]struct {
+		profile *inventoryv1alpha1.ClusterProfile
+		want    verdict
+	}{
+		"one that has said nothing": {profileOf("KubeFleet"), warns(`"KubeFleet" has not set`, "the controllers of its manager run")},
+		"one that says it is down": {
+			profileOf("KubeFleet", condition(healthy, "False", "MemberAgentHeartbeatLost", "lost")),
+			fails("MemberAgentHeartbeatLost: lost", "Its manager says so, and not clusterpass"),
+		},
+		"one whose clusters clusterpass imports, which has said nothing": {
+			profileOf("karmada.clusterpass.dev"), warns("has not set", "logs deployment/clusterpass-controller-manager"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newExamination(&Clients{})
+			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{test.profile}
+			test.want.expect(t, examine(t, checkHealth, e))
+		})
+	}
+}
+
+func TestCheckAccess_OtherManagers(t *testing.T) {
+	refused := condition("Joined", "False", "ManagedClusterNotJoined", "not joined")
+	secret := &corev1.Secret{ObjectMeta: named(SystemNamespace, "member"), Data: map[string][]byte{"kubeconfig": []byte(kubeconfig)}}
+	secret.Labels = map[string]string{member.KubeconfigLabel: "true"}
+	secret.Annotations = map[string]string{member.ClusterProfileAnnotation: "platform/bravelion, default/bravelion"}
+	second := secret.DeepCopy()
+	second.Name = "second"
+	for name, test := range map[string]struct {
+		profile *inventoryv1alpha1.ClusterProfile
+		secrets objects
+		want    verdict
+	}{
+		"one that is adopted gives access": {profileOf("KubeFleet"), objects{secret}, passes("it gives access")},
+		"whatever its manager says of its own access": {
+			profileOf("open-cluster-management", refused), objects{secret}, passes("it gives access"),
+		},
+		"one that is not adopted is no failure": {profileOf("KubeFleet"), nil, skips(`its manager is "KubeFleet", and no Secret names it`)},
+		"a manager's name is not printed without end": {
+			profileOf(strings.Repeat("m", 10_000)), nil, skips(strings.Repeat("m", 90)),
+		},
+		"one that two Secrets name is a failure": {
+			profileOf("KubeFleet"), objects{secret, second}, fails("several Secrets name it", "Take the name of the ClusterProfile out"),
+		},
+		"one of clusterpass without a Secret is a failure":        {profileOf("clusterpass"), nil, fails("no Secret", "annotate secret")},
+		"one of clusterpass that the member refuses is a failure": {profileOf("clusterpass", refused), objects{secret}, fails("not joined", "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newExamination(&Clients{Kubernetes: fake.NewClientset(test.secrets...)})
+			e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{test.profile}
+			test.want.expect(t, examine(t, checkAccess, e))
+		})
+	}
+}
