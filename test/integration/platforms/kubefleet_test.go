@@ -1,8 +1,6 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package platforms tests clusterpass on the ClusterProfiles of other cluster managers, beside what
-// these managers write.
 package platforms
 
 import (
@@ -16,12 +14,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -29,104 +25,24 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/doctor"
-	"clusterpass.dev/pkg/generated/clientset/versioned"
+	hubfacts "clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/test/testenv"
 )
 
-const (
-	// fleetNamespace has KubeFleet's ClusterProfiles.
-	fleetNamespace = "fleet-system"
-	consumers      = "consumers"
-	alice          = "alice"
-	memberName     = "bravelion"
-	// reconciles is how often KubeFleet overwrites the profile.
-	reconciles = 300
-)
-
-// hub is one where KubeFleet keeps a profile of bravelion, which clusterpass has adopted.
-type hub struct {
-	*testenv.Cluster
-	bravelion *testenv.Cluster
-	kubeFleet *kubeFleet
-	alice     versioned.Interface
-}
-
-func startHub(t *testing.T) *hub {
-	t.Helper()
-	h := &hub{Cluster: testenv.Start(t, testenv.Options{}), bravelion: testenv.Start(t, testenv.Options{Name: memberName})}
-	testenv.StartServer(t, h.Cluster, testenv.ServerConfig{})
-	admin := h.Kube(t)
-	for _, name := range []string{fleetNamespace, consumers} {
-		testenv.Create(t, admin.CoreV1().Namespaces(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
-	}
-	testenv.Bind(t, admin, fleetNamespace, "kubefleet", testenv.UserSubject("kubefleet"), "clusterpass:cluster-manager")
-	h.kubeFleet = &kubeFleet{profiles: testenv.Inventory(t, h.User(t, "kubefleet")).ApisV1alpha1().ClusterProfiles(fleetNamespace)}
-	subject, group := testenv.UserSubject(alice), []string{"multicluster.x-k8s.io"}
-	testenv.Grant(t, admin, fleetNamespace, alice, subject,
-		rbacv1.PolicyRule{APIGroups: group, Resources: []string{"authtokenrequests", "clusterprofiles/token"}, Verbs: []string{"create"}},
-		rbacv1.PolicyRule{APIGroups: group, Resources: []string{"clusterprofiles"}, Verbs: []string{"get", "list", "bind:view", "in:default"}})
-	testenv.Bind(t, admin, fleetNamespace, "alice-edits", subject, "edit")
-	testenv.Bind(t, admin, consumers, "alice-edits", subject, "edit")
-	h.alice = testenv.Clusterpass(t, h.User(t, alice))
-	keeper := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "clusterpass-controller-manager", Namespace: testenv.SystemNamespace}
-	testenv.Bind(t, admin, consumers, "clusterpass-credential-sets", keeper, "clusterpass:credential-sets")
-	addNode(t, h.bravelion.Kube(t))
-	testenv.StartControllerManager(t, h.Cluster, testenv.ControllerManagerConfig{Args: []string{
-		"--score-period=2s", "--member-probe-period=1s", "--cluster-profile-write-interval=0s", "--member-sweep-period=2s",
-	}})
-	return h
-}
-
-// addNode gives a member four free cores.
-func addNode(t *testing.T, member kubernetes.Interface) {
-	t.Helper()
-	node := testenv.Create(t, member.CoreV1().Nodes(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker"}})
-	node.Spec.Taints = nil
-	node = testenv.Update(t, member.CoreV1().Nodes(), node)
-	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
-	node.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse("4"), "pods": resource.MustParse("10")}
-	node.Status.Capacity = node.Status.Allocatable
-	testenv.UpdateStatus(t, member.CoreV1().Nodes(), node)
-}
-
-// mint requests a token as alice and uses it on the member.
-func (h *hub) mint(ctx context.Context) error {
-	answer, err := h.alice.MulticlusterV1alpha1().AuthTokenRequests(fleetNamespace).Create(ctx, &multiclusterv1alpha1.AuthTokenRequest{
-		ObjectMeta: metav1.ObjectMeta{Name: "work"},
-		Spec: multiclusterv1alpha1.AuthTokenRequestSpec{
-			TargetClusterProfile: multiclusterv1alpha1.ClusterProfileReference{Name: memberName},
-			ServiceAccountName:   "work", ServiceAccountNamespace: "default",
-			ClusterRoles: []multiclusterv1alpha1.ClusterRole{{Name: "view"}},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return err
-	}
-	config, err := clientcmd.RESTConfigFromKubeConfig(answer.Status.Kubeconfig)
-	if err != nil {
-		return err
-	}
-	if config.Host != h.bravelion.Server() {
-		return fmt.Errorf("the token leads to %s", config.Host)
-	}
-	return use(ctx, config)
-}
-
-// use lists Pods with a credential.
-func use(ctx context.Context, config *rest.Config) error {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	_, err = client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
-	return err
-}
+// reconciles is how often KubeFleet overwrites the profile.
+const reconciles = 300
 
 // KubeFleet replaces all access providers of its profiles. clusterpass goes by the Secret that names
 // the profile, and writes nothing back.
 func TestKubeFleet(t *testing.T) {
-	h := startHub(t)
+	for _, inventory := range []string{hubfacts.InventoryServed, hubfacts.InventoryExternal} {
+		t.Run("--inventory="+inventory, func(t *testing.T) { testKubeFleet(t, startHub(t, inventory)) })
+	}
+}
+
+func testKubeFleet(t *testing.T, h *hub) {
+	t.Helper()
 	of := &memberCluster{name: memberName, healthy: metav1.ConditionUnknown}
 	require.NoError(t, h.kubeFleet.reconcile(t.Context(), of))
 	profiles := h.Inventory(t).ApisV1alpha1().ClusterProfiles(fleetNamespace)
