@@ -23,6 +23,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/words"
 )
 
@@ -30,23 +31,29 @@ import (
 var PlacementKind = v1alpha1.SchemeGroupVersion.WithKind("Placement")
 
 // ErrNotServed says that the hub has no PlacementDecisions.
-var ErrNotServed = fmt.Errorf("the hub does not serve PlacementDecisions in %s: if a CustomResourceDefinition serves "+
-	"its ClusterProfiles, install that of PlacementDecisions, too (docs/placement.md, Decisions)", inventoryv1alpha1.GroupVersion)
+var ErrNotServed = fmt.Errorf("the hub serves PlacementDecisions in no version of %s that clusterpass knows: "+
+	"if a CustomResourceDefinition serves its ClusterProfiles, install that of PlacementDecisions, too (docs/placement.md, Decisions)",
+	inventoryv1alpha1.Group)
 
 // resource is that of PlacementDecisions.
 const resource = "placementdecisions"
 
 // Served returns nil if the hub serves PlacementDecisions, and ErrNotServed if it does not. Any
 // other error says why that is unknown.
-func Served(hub discovery.ServerResourcesInterface) error {
-	found, err := hub.ServerResourcesForGroupVersion(inventoryv1alpha1.GroupVersion.String())
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("looking for PlacementDecisions: %w", err)
+func Served(client discovery.ServerResourcesInterface) error {
+	for _, version := range hub.InventoryVersions {
+		found, err := client.ServerResourcesForGroupVersion(version.String())
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("looking for PlacementDecisions: %w", err)
+		}
+		if slices.ContainsFunc(found.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
+			return nil
+		}
 	}
-	if err != nil || !slices.ContainsFunc(found.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
-		return ErrNotServed
-	}
-	return nil
+	return ErrNotServed
 }
 
 // keyHash is how many hexadecimal digits of a hash end a decision-key that is made of a name too

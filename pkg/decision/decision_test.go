@@ -112,6 +112,7 @@ func TestServed(t *testing.T) {
 	}{
 		"both":                       {list("multicluster.x-k8s.io/v1alpha1", "clusterprofiles", "placementdecisions"), nil},
 		"ClusterProfiles alone":      {list("multicluster.x-k8s.io/v1alpha1", "clusterprofiles"), ErrNotServed},
+		"the later version alone":    {list("multicluster.x-k8s.io/v1alpha2", "placementdecisions"), nil},
 		"another version":            {list("multicluster.x-k8s.io/v1beta1", "placementdecisions"), ErrNotServed},
 		"another group":              {list("example.com/v1alpha1", "placementdecisions"), ErrNotServed},
 		"a subresource of that name": {list("multicluster.x-k8s.io/v1alpha1", "placementdecisions/status"), ErrNotServed},

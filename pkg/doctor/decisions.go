@@ -69,7 +69,7 @@ func checkDecisions(ctx context.Context, e *examination, f *findings) {
 func (e *examination) explainNotServed(ctx context.Context, f *findings) {
 	if e.mode() != hub.InventoryExternal {
 		f.fail("PlacementDecisions", "First see what the check apiservices found: kubectl get --raw /readyz?verbose",
-			"the hub does not serve them in %s", inventoryv1alpha1.GroupVersion)
+			"the hub does not serve them")
 		return
 	}
 	needed := 0
@@ -89,8 +89,8 @@ func (e *examination) explainNotServed(ctx context.Context, f *findings) {
 	switch {
 	case f.unknown("Placements and ClusterCredentialSets", err):
 	case needed > 0:
-		f.fail(about, mend, "it is missing, or does not serve %s: %d Placements, and ClusterCredentialSets that select by decisions, wait for it",
-			inventoryv1alpha1.GroupVersion, needed)
+		f.fail(about, mend, "it is missing, or serves no version that clusterpass knows: "+
+			"%d Placements, and ClusterCredentialSets that select by decisions, wait for it", needed)
 	default:
 		f.ok(about, "it is missing, and nothing needs it: there is no Placement, and no ClusterCredentialSet that selects by decisions")
 	}

@@ -384,7 +384,7 @@ func TestDecisions_NotServed(t *testing.T) {
 	is := selected()
 	assert.Empty(t, is.clusters)
 	assert.Equal(t, v1alpha1.CredentialSetReasonDecisionsNotServed, is.reason)
-	assert.Contains(t, is.refused, "the hub does not serve PlacementDecisions in multicluster.x-k8s.io/v1alpha1")
+	assert.Contains(t, is.refused, "the hub serves PlacementDecisions in no version of multicluster.x-k8s.io")
 
 	granted := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bravelion",
 		Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "set-1"}}}

@@ -55,7 +55,7 @@ func TestController_WaitServed(t *testing.T) {
 				condition := f.satisfied(name)
 				assert.Equal(t, metav1.ConditionFalse, condition.Status)
 				assert.Equal(t, v1alpha1.PlacementReasonNotServed, condition.Reason)
-				assert.Contains(t, condition.Message, "the hub does not serve PlacementDecisions in multicluster.x-k8s.io/v1alpha1")
+				assert.Contains(t, condition.Message, "the hub serves PlacementDecisions in no version of multicluster.x-k8s.io")
 				require.NoError(t, f.Placements.Informer().GetIndexer().Update(f.status[name]))
 			}
 			version := f.version

@@ -62,7 +62,7 @@ func TestExternal_NoPlacementDecisions(t *testing.T) {
 		assert.Equal(t, doctor.Fail, found.Verdict)
 		assert.Equal(t, "CustomResourceDefinition "+decisionsCRD, found.About)
 		written := testenv.MustKubectl(t, hub.Kubeconfig(), "", "get", "-n=default", "placement.clusterpass.dev", placed, "-o=yaml")
-		assert.Contains(t, written, "the hub does not serve PlacementDecisions in multicluster.x-k8s.io/v1alpha1")
+		assert.Contains(t, written, "the hub serves PlacementDecisions in no version of multicluster.x-k8s.io")
 	})
 	t.Run("they go on without a restart when it comes", func(t *testing.T) {
 		installCRD(t, decisionsCRD)
