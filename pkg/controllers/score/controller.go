@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
@@ -61,7 +62,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members member.Members
+	Members Members
 	// DeviceLabels are the labels of nodes with the types of their devices.
 	DeviceLabels []usage.DeviceLabel
 	// Period is how often a member is read, unless it is too large for that.
@@ -70,6 +71,13 @@ type Options struct {
 	Workers int
 	// Clock is the clock.
 	Clock clock.WithTicker
+}
+
+// Members are member clusters, as member.Pool has them.
+type Members interface {
+	// Cached returns the client for the cluster of profile, according to the cached Secrets. It calls
+	// nobody. An error means that there is no access.
+	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
 // Controller collects scores. Use New.
@@ -114,12 +122,14 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if err != nil || !c.reads(profile) {
 		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
 	}
-	again, err := c.sync(ctx, profile)
-	if apierrors.HasStatusCause(err, member.CauseNoAccess) {
+	client, err := c.Members.Cached(ctx, profile)
+	if err != nil {
 		// Another manager's cluster that nobody has adopted is no failure, and may be adopted later. Its
 		// score expires.
+		klog.FromContext(ctx).V(4).Info("No scores without access", "reason", err)
 		return c.Period, nil
 	}
+	again, err := c.sync(ctx, profile, client)
 	if err != nil {
 		collections.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("scores not collected: %w", err)
@@ -130,9 +140,11 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 
 // sync reads one member and stores its free resources. It returns after how long to do so again. If
 // the member cannot be read, nothing is stored, and its score expires.
-func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (time.Duration, error) {
+func (c *Controller) sync(
+	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client,
+) (time.Duration, error) {
 	start := c.Clock.Now()
-	found, err := c.collect(ctx, profile, c.queue.NumRequeues(cache.MetaObjectToName(profile)) > 0)
+	found, err := c.collect(ctx, client, c.queue.NumRequeues(cache.MetaObjectToName(profile)) > 0)
 	if err != nil {
 		return 0, err
 	}
@@ -153,16 +165,12 @@ type found struct {
 
 // collect reads nodes and pods of a member. If the member forbids it, and the last attempt failed
 // as well, it returns a result without values, and no error.
-func (c *Controller) collect(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, failedBefore bool) (*found, error) {
-	client, err := c.Members.For(ctx, profile)
-	if err != nil {
-		return nil, err
-	}
+func (c *Controller) collect(ctx context.Context, client *member.Client, failedBefore bool) (*found, error) {
 	timeout := fmt.Errorf("nodes and pods of cluster %s were not read within %s", client.Name(), memberTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()
 	cluster := usage.New(c.DeviceLabels)
-	err = read(ctx, client.Kubernetes().CoreV1().RESTClient(), cluster)
+	err := read(ctx, client.Kubernetes().CoreV1().RESTClient(), cluster)
 	// An API server that is starting may refuse requests for a moment.
 	if apierrors.IsForbidden(err) && failedBefore {
 		return forbidden(), nil

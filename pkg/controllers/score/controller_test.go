@@ -4,7 +4,6 @@
 package score
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -25,7 +24,6 @@ import (
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/controllers/internal/loop"
-	"clusterpass.dev/pkg/member"
 )
 
 const (
@@ -168,7 +166,7 @@ func TestController_ForeignScore(t *testing.T) {
 	other.OwnerReferences[0].UID = "of-a-profile-before"
 	require.NoError(t, f.hub.Tracker().Add(other))
 	f.stored(t)
-	_, err := f.sync(t.Context(), f.profile)
+	_, err := f.syncOnce(t)
 	require.ErrorContains(t, err, "ClusterScore default/bravelion-usage: "+
 		"it does not belong to the ClusterProfile of UID "+string(f.profile.UID))
 	assert.Empty(t, f.writes())
@@ -268,11 +266,12 @@ func TestController_LargeMember(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, newNode("a", "4"))
-			f.Members = membersFunc(func(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+			list := listOf(t, false, newNode("a", "4"))
+			f.member.Answer(nodes, func(w http.ResponseWriter, r *http.Request) {
 				f.clock.Step(test.took)
-				return f.member.For(ctx, profile)
+				list(w, r)
 			})
-			again, err := f.sync(t.Context(), f.profile)
+			again, err := f.syncOnce(t)
 			require.NoError(t, err)
 			assert.Equal(t, test.again, again)
 			assert.Equal(t, validPeriods*test.again, f.validFor(t))

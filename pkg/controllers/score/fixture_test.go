@@ -89,6 +89,14 @@ func (f *fixture) collectOnce(ctx context.Context, t *testing.T) *v1alpha1.Clust
 	return f.stored(t)
 }
 
+// syncOnce reads the member of the profile.
+func (f *fixture) syncOnce(t *testing.T) (time.Duration, error) {
+	t.Helper()
+	client, err := f.Members.Cached(t.Context(), f.profile)
+	require.NoError(t, err)
+	return f.sync(t.Context(), f.profile, client)
+}
+
 // writes returns the writes to the hub since it was last called.
 func (f *fixture) writes() []string {
 	defer f.hub.ClearActions()

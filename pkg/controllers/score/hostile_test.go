@@ -87,7 +87,7 @@ func TestController_HostileAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.member.Answer(nodes, test.answer)
-			_, err := f.sync(t.Context(), f.profile)
+			_, err := f.syncOnce(t)
 			require.ErrorContains(t, err, test.words)
 			require.ErrorContains(t, err, "cluster default/bravelion: could not list nodes and pods")
 			assert.Less(t, len(err.Error()), 2048)
@@ -120,7 +120,7 @@ func TestController_ScoreBounds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.member.Answer(nodes, listOf(t, false, test.nodes...))
-			_, err := f.sync(t.Context(), f.profile)
+			_, err := f.syncOnce(t)
 			require.NoError(t, err)
 			score := f.stored(t)
 			require.NotNil(t, score)
@@ -132,7 +132,7 @@ func TestController_ScoreBounds(t *testing.T) {
 				assert.Less(t, len(value.Name), 512)
 			}
 			f.writes()
-			_, err = f.sync(t.Context(), f.profile)
+			_, err = f.syncOnce(t)
 			require.NoError(t, err)
 			assert.Empty(t, f.writes(), "the same are kept each time")
 		})
@@ -142,7 +142,7 @@ func TestController_ScoreBounds(t *testing.T) {
 // membersFunc are Members that a function hands out.
 type membersFunc func(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 
-func (f membersFunc) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+func (f membersFunc) Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
 	return f(ctx, profile)
 }
 
@@ -156,9 +156,9 @@ func TestController_HostileMember(t *testing.T) {
 	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(other))
 	f.Members = membersFunc(func(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
 		if profile.Name == other.Name {
-			return hostile.For(ctx, hostile.Profile())
+			return hostile.Cached(ctx, hostile.Profile())
 		}
-		return f.member.For(ctx, profile)
+		return f.member.Cached(ctx, profile)
 	})
 	f.queue.Add(cache.MetaObjectToName(other))
 	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
