@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/member"
 )
 
 // reasonNoAccess is that of the condition Joined where there was no access to try. It is looked for
@@ -85,4 +87,12 @@ func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition 
 		return nil
 	}
 	return joined
+}
+
+// leadsSomewhere returns whether there is something by which clusterpass could reach the member of a
+// profile: an access provider that it is configured for, or a Secret that names the profile.
+func (e *examination) leadsSomewhere(secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) bool {
+	_, bySecret := member.SecretFor(e.Access, secrets, profile)
+	naming, _ := secrets.Of(profile.Namespace, profile.Name)
+	return bySecret || len(naming) > 0 || e.byPlugin(profile)
 }

@@ -91,14 +91,6 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 	}
 }
 
-// leadsSomewhere returns whether there is something by which clusterpass could reach the member of a
-// profile: an access provider that it is configured for, or a Secret that names the profile.
-func (e *examination) leadsSomewhere(secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) bool {
-	_, bySecret := member.SecretFor(e.Access, secrets, profile)
-	naming, _ := secrets.Of(profile.Namespace, profile.Name)
-	return bySecret || len(naming) > 0 || e.byPlugin(profile)
-}
-
 // knownProfiles returns the ClusterProfiles to look at, and reports what keeps it from returning
 // all.
 func (e *examination) knownProfiles(f *findings) []*inventoryv1alpha1.ClusterProfile {

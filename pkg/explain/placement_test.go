@@ -129,6 +129,37 @@ func TestHub_PlacementWithCandidates(t *testing.T) {
 	assert.Contains(t, answer.Unreadable[0], "ClusterProfile north/broken")
 }
 
+// What counts as decided before, for the scores of Steady and Balance.
+func TestHub_PlacementDecisions(t *testing.T) {
+	cluster := &inventoryv1alpha1.ClusterProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bravelion"}}
+	cluster.Status.Conditions = []metav1.Condition{{Type: inventoryv1alpha1.ClusterConditionControlPlaneHealthy, Status: metav1.ConditionTrue}}
+	ownedBy := func(apiVersion string) *inventoryv1alpha1.PlacementDecision {
+		owner := metav1.NewControllerRef(&metav1.ObjectMeta{Name: "gpu"}, schema.FromAPIVersionAndKind(apiVersion, "Placement"))
+		slice := &inventoryv1alpha1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "team", Name: "gpu-decision-1", OwnerReferences: []metav1.OwnerReference{*owner},
+		}}
+		slice.Decisions = []inventoryv1alpha1.ClusterDecision{{ClusterProfileRef: inventoryv1alpha1.ClusterProfileReference{Name: "bravelion"}}}
+		return slice
+	}
+	explained := func(h *Hub) []scheduling.Explanation {
+		answer, err := h.Placement(t.Context(), "team", "gpu", time.Now())
+		require.NoError(t, err)
+		require.Len(t, answer.Explanations, 1)
+		return answer.Explanations
+	}
+	none := explained(hub(nil, nil, nil, cluster))
+	assert.NotEqual(t, none, explained(hub(nil, nil, nil, cluster, ownedBy("clusterpass.dev/v1alpha1"))))
+	assert.Equal(t, none, explained(hub(nil, nil, nil, cluster, ownedBy("cluster.open-cluster-management.io/v1beta1"))),
+		"a Placement of another group that has its name is another one")
+
+	without := hub(nil, nil, nil, cluster)
+	without.Inventory.(*inventoryfake.Clientset).PrependReactor("list", "placementdecisions",
+		func(ktesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewGenericServerResponse(404, "list", schema.GroupResource{}, "", "404 page not found", 0, true)
+		})
+	assert.Equal(t, none, explained(without), "a hub without PlacementDecisions has decided nothing")
+}
+
 func TestControllerCondition(t *testing.T) {
 	refused := metav1.Condition{
 		Type: v1alpha1.PlacementSatisfied, Status: "False", Reason: v1alpha1.PlacementReasonNoClusterSets, ObservedGeneration: 2,
