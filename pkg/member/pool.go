@@ -68,6 +68,14 @@ type Members interface {
 	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error)
 }
 
+// CachedMembers provides clients for member clusters, as Pool does, to those who ask regularly about
+// all of them.
+type CachedMembers interface {
+	// Cached returns the client for the cluster of profile, according to the cached Secrets. It calls
+	// nobody. An error means that there is no access.
+	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error)
+}
+
 // Pool keeps one client for each ClusterProfile in use. A profile that replaces another of the same
 // name has its own client: while the grants of the old profile are revoked, both are in use. Pool
 // is safe for concurrent use.

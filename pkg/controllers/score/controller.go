@@ -62,7 +62,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters.
-	Members Members
+	Members member.CachedMembers
 	// DeviceLabels are the labels of nodes with the types of their devices.
 	DeviceLabels []usage.DeviceLabel
 	// Period is how often a member is read, unless it is too large for that.
@@ -71,13 +71,6 @@ type Options struct {
 	Workers int
 	// Clock is the clock.
 	Clock clock.WithTicker
-}
-
-// Members are member clusters, as member.Pool has them.
-type Members interface {
-	// Cached returns the client for the cluster of profile, according to the cached Secrets. It calls
-	// nobody. An error means that there is no access.
-	Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error)
 }
 
 // Controller collects scores. Use New.

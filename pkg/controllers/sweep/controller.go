@@ -55,7 +55,7 @@ type Options struct {
 	// Profiles watches ClusterProfiles.
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members reaches the member clusters.
-	Members member.Members
+	Members member.CachedMembers
 	// Recorder records events about repairs and removals.
 	Recorder events.EventRecorder
 	// Period is how often a member is swept.
@@ -106,7 +106,11 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 	if err != nil {
 		return 0, nil //nolint:nilerr // it was deleted
 	}
-	if err := c.sweep(ctx, profile); err != nil {
+	client, err := c.Members.Cached(ctx, profile)
+	if err != nil {
+		return wait.Jitter(c.Period, jitter), nil //nolint:nilerr // there is no access, as to a member that nobody has adopted
+	}
+	if err := c.sweep(ctx, profile, client); err != nil {
 		sweeps.WithLabelValues("Failed").Inc()
 		return 0, fmt.Errorf("member not swept: %w", err)
 	}
@@ -115,11 +119,7 @@ func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time
 }
 
 // sweep compares one member with what grants say.
-func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) error {
-	client, err := c.Members.For(ctx, profile)
-	if err != nil {
-		return err
-	}
+func (c *Controller) sweep(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, client *member.Client) error {
 	timeout := fmt.Errorf("cluster %s was not swept within %s", client.Name(), memberTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout, timeout)
 	defer cancel()

@@ -111,7 +111,9 @@ func (f *fixture) stored(t *testing.T, g *v1alpha1.AuthTokenGrant) *v1alpha1.Aut
 func (f *fixture) sweepOnce(t *testing.T) ([]string, error) {
 	t.Helper()
 	f.member.ClearActions()
-	err := f.sweep(t.Context(), f.profile)
+	client, err := f.Members.Cached(t.Context(), f.profile)
+	require.NoError(t, err)
+	err = f.sweep(t.Context(), f.profile, client)
 	return f.member.Writes(), err
 }
 

@@ -10,8 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -39,10 +37,10 @@ func TestController_Retry(t *testing.T) {
 }
 
 // insisting are Members whose next call is made although the last have failed.
-type insisting struct{ member.Members }
+type insisting struct{ member.CachedMembers }
 
-func (i insisting) For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
-	client, err := i.Members.For(ctx, profile)
+func (i insisting) Cached(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
+	client, err := i.CachedMembers.Cached(ctx, profile)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +62,7 @@ func TestController_ReconcileGoneProfile(t *testing.T) {
 // A failed sweep is tried again within the period.
 func TestController_RetryWithinPeriod(t *testing.T) {
 	f := newFixture(t)
-	f.Members = failing{}
+	f.member.SetDown(true)
 	f.queue.Add(cache.MetaObjectToName(f.profile))
 	require.True(t, loop.Next(t.Context(), f.queue, "cluster", f.reconcile))
 	require.Equal(t, 1, f.requeues())
@@ -76,9 +74,13 @@ func TestController_RetryWithinPeriod(t *testing.T) {
 	assert.GreaterOrEqual(t, f.clock.Since(began), minBackoff)
 }
 
-// failing are Members that there is no way to.
-type failing struct{}
-
-func (failing) For(context.Context, *inventoryv1alpha1.ClusterProfile) (*member.Client, error) {
-	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), "kubeconfig")
+// A member without access is looked at again a period later.
+func TestController_ReconcileNoAccess(t *testing.T) {
+	f := newFixture(t)
+	f.profile.Name, f.profile.Status.AccessProviders = "unadopted", nil
+	require.NoError(t, f.Profiles.Informer().GetIndexer().Add(f.profile))
+	again, err := f.reconcile(t.Context(), cache.MetaObjectToName(f.profile))
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, again, f.Period)
+	assert.Empty(t, f.member.Calls())
 }
