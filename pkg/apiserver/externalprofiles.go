@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -30,8 +31,8 @@ type externalProfiles struct {
 	stored *sharedread.Reader[types.NamespacedName, *inventoryv1alpha1.ClusterProfile]
 }
 
-func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
-	informer := profiles.NewInformer(hub)
+func newExternalProfiles(hub dynamic.Interface, versions *profiles.Versions) (*externalProfiles, error) {
+	informer := profiles.NewInformer(hub, versions)
 	f, err := newFollower("clusterpass-external-profiles", informer, profiles.WithoutManagedFields, explainProfiles)
 	if err != nil {
 		return nil, fmt.Errorf("informer for the hub's ClusterProfiles: %w", err)
@@ -42,7 +43,14 @@ func newExternalProfiles(hub dynamic.Interface) (*externalProfiles, error) {
 		stored: sharedread.NewReader(clock.RealClock{}, func(
 			ctx context.Context, key types.NamespacedName,
 		) (*inventoryv1alpha1.ClusterProfile, error) {
-			found, err := hub.Resource(profiles.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+			resource, err := versions.Resource(ctx, profiles.ClusterProfiles)
+			if apimeta.IsNoMatchError(err) { // the CustomResourceDefinition has been deleted
+				return nil, apierrors.NewNotFound(inventoryv1alpha1.Resource(profiles.ClusterProfiles), key.Name)
+			}
+			if err != nil {
+				return nil, err
+			}
+			found, err := hub.Resource(resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err
 			}
@@ -80,9 +88,10 @@ func (p *externalProfiles) ready() error {
 // explainProfiles returns an error that says why the ClusterProfiles have not been read.
 func explainProfiles(err error) error {
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), apimeta.IsNoMatchError(err):
 		return fmt.Errorf("the hub has no ClusterProfiles (clusterprofiles.%s in version %s): install their CustomResourceDefinition, "+
-			"or run with --inventory=%s: %w", inventoryv1alpha1.Group, inventoryv1alpha1.Version, hub.InventoryServed, err)
+			"have it serve one of these versions, or run with --inventory=%s: %w",
+			inventoryv1alpha1.Group, hub.InventoryVersionNames(), hub.InventoryServed, err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("the hub's ClusterProfiles are not read: the server needs get, list and watch on them, see artifacts/deploy/rbac: %w",
 			err)

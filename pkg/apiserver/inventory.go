@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -21,6 +22,7 @@ import (
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/mint"
+	"clusterpass.dev/pkg/profiles"
 	"clusterpass.dev/pkg/registry/clusterprofile"
 	"clusterpass.dev/pkg/registry/placementdecision"
 )
@@ -85,11 +87,17 @@ func (f *follower) Check(*http.Request) error {
 // sends no request to the hub. It may change config.
 func (c *ExtraConfig) addInventory(mode string, config *restclient.Config) error {
 	if mode == hub.InventoryExternal {
+		asking, err := discovery.NewDiscoveryClientForConfig(config)
+		if err != nil {
+			return fmt.Errorf("client for the hub's discovery: %w", err)
+		}
+		versions := profiles.NewVersions(asking)
+		config.Wrap(versions.Wrap)
 		client, err := dynamic.NewForConfig(config)
 		if err != nil {
 			return fmt.Errorf("client for the hub's ClusterProfiles: %w", err)
 		}
-		profiles, err := newExternalProfiles(client)
+		profiles, err := newExternalProfiles(client, versions)
 		c.ExternalProfiles, c.HubWatch = profiles, profiles
 		return err
 	}

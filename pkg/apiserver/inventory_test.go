@@ -18,9 +18,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	fakediscovery "k8s.io/client-go/discovery/fake"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/profiles"
 )
 
 // crd returns a CRD of a group with versions that are served, or are not when they start with "-".
@@ -114,7 +117,7 @@ func TestInventory_Forbidden(t *testing.T) {
 		t.Run("at ClusterProfiles: "+says, func(t *testing.T) {
 			hub := newHubOfProfiles(t)
 			refuse(&hub.Fake, err)
-			profiles, err := newExternalProfiles(hub)
+			profiles, err := newExternalProfiles(hub, servedInV1alpha1())
 			require.NoError(t, err)
 			start(t, profiles)
 			untilSays(t, profiles, says)
@@ -124,6 +127,13 @@ func TestInventory_Forbidden(t *testing.T) {
 			assert.True(t, apierrors.IsServiceUnavailable(err), "before anything is read: %v", err)
 		})
 	}
+}
+
+// servedInV1alpha1 says that a hub serves ClusterProfiles in v1alpha1.
+func servedInV1alpha1() *profiles.Versions {
+	return profiles.NewVersions(&fakediscovery.FakeDiscovery{Fake: &clienttesting.Fake{Resources: []*metav1.APIResourceList{{
+		GroupVersion: inventoryv1alpha1.GroupVersion.String(), APIResources: []metav1.APIResource{{Name: profiles.ClusterProfiles}},
+	}}}})
 }
 
 // newHubOfProfiles returns a hub that serves these ClusterProfiles without this server.
@@ -140,7 +150,7 @@ func TestExternalProfiles(t *testing.T) {
 		Namespace: "default", Name: "known", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}},
 	}}
 	hub := newHubOfProfiles(t, known)
-	profiles, err := newExternalProfiles(hub)
+	profiles, err := newExternalProfiles(hub, servedInV1alpha1())
 	require.NoError(t, err)
 	follow(t, profiles, profiles.follower)
 	// The informer never hears of it, as it has not yet of one that was created a moment ago.

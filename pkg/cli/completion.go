@@ -13,9 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
+
+	"clusterpass.dev/pkg/profiles"
 )
 
 const (
@@ -27,12 +30,25 @@ const (
 
 // completeClusters completes arguments with the names of ClusterProfiles.
 func (p plugin) completeClusters(most int) cobra.CompletionFunc {
-	return p.completeNames(inventoryv1alpha1.GroupVersion.WithResource("clusterprofiles"), most)
+	return p.complete(func(ctx context.Context, hub *rest.Config) (schema.GroupVersionResource, error) {
+		client, err := discovery.NewDiscoveryClientForConfig(hub)
+		if err != nil {
+			return schema.GroupVersionResource{}, err
+		}
+		return profiles.NewVersions(client).Resource(ctx, profiles.ClusterProfiles)
+	}, most)
 }
 
 // completeNames completes arguments, at most so many if that is not 0, with the names of objects in
 // the namespace. A hub that does not answer completes nothing.
 func (p plugin) completeNames(of schema.GroupVersionResource, most int) cobra.CompletionFunc {
+	return p.complete(func(context.Context, *rest.Config) (schema.GroupVersionResource, error) { return of, nil }, most)
+}
+
+// resourceOf returns a resource in the version that the hub serves.
+type resourceOf func(ctx context.Context, hub *rest.Config) (schema.GroupVersionResource, error)
+
+func (p plugin) complete(of resourceOf, most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -44,7 +60,7 @@ func (p plugin) completeNames(of schema.GroupVersionResource, most int) cobra.Co
 }
 
 // listNames returns the names that are wanted, as far as they were read in time.
-func (p plugin) listNames(ctx context.Context, of schema.GroupVersionResource, wanted func(string) bool) []string {
+func (p plugin) listNames(ctx context.Context, of resourceOf, wanted func(string) bool) []string {
 	hub, namespace, err := p.hub()
 	if err != nil {
 		return nil
@@ -55,10 +71,14 @@ func (p plugin) listNames(ctx context.Context, of schema.GroupVersionResource, w
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
+	resource, err := of(ctx, hub)
+	if err != nil {
+		return nil
+	}
 	var names []string
 	options := metav1.ListOptions{Limit: completionLimit}
 	for {
-		page, err := client.Resource(of).Namespace(namespace).List(ctx, options)
+		page, err := client.Resource(resource).Namespace(namespace).List(ctx, options)
 		if err != nil {
 			return names
 		}

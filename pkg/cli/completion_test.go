@@ -24,7 +24,12 @@ import (
 func serveNames(w http.ResponseWriter, r *http.Request) {
 	var list metav1.PartialObjectMetadataList
 	switch r.URL.Path {
-	case "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/fleet/clusterprofiles":
+	case "/apis/multicluster.x-k8s.io/v1alpha2":
+		answer(w, http.StatusOK, &metav1.APIResourceList{
+			GroupVersion: "multicluster.x-k8s.io/v1alpha2", APIResources: []metav1.APIResource{{Name: "clusterprofiles"}},
+		})
+		return
+	case "/apis/multicluster.x-k8s.io/v1alpha2/namespaces/fleet/clusterprofiles":
 		list = metadataOf("bravelion", "smartfish")
 	case "/apis/clusterpass.dev/v1alpha1/namespaces/fleet/placements":
 		if list = metadataOf("gpu"); r.URL.Query().Get("continue") == "" {

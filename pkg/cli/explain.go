@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/client-go/kubernetes"
-	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/explain"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
+	"clusterpass.dev/pkg/profiles"
 	"clusterpass.dev/pkg/scheduling"
 )
 
@@ -63,7 +63,7 @@ func (p plugin) explainPlacement(ctx context.Context, name string) error {
 	if hub.Client, err = versioned.NewForConfig(config); err != nil {
 		return err
 	}
-	if hub.Inventory, err = inventory.NewForConfig(config); err != nil {
+	if hub.Inventory, err = profiles.NewClientset(config, profiles.NewVersions(hub.Kubernetes.Discovery())); err != nil {
 		return err
 	}
 	answer, err := hub.Placement(ctx, namespace, name, time.Now())

@@ -55,9 +55,11 @@ type manager struct {
 	clock clock.WithTicker
 
 	kubernetes kubernetes.Interface
+	metadata   metadata.Interface
 	objects    dynamic.Interface
 	client     versioned.Interface
 	inventory  inventory.Interface
+	versions   *profiles.Versions
 
 	grants      externalversions.SharedInformerFactory
 	profiles    inventoryinformers.SharedInformerFactory
@@ -106,14 +108,7 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 	config.QPS = -1
 	config = rest.AddUserAgent(config, name)
 	m := &manager{options: o, hubID: o.HubID, clock: clock.RealClock{}}
-	var errs [5]error
-	m.kubernetes, errs[0] = kubernetes.NewForConfig(config)
-	m.objects, errs[1] = dynamic.NewForConfig(config)
-	m.client, errs[2] = versioned.NewForConfig(config)
-	m.inventory, errs[3] = inventory.NewForConfig(config)
-	secrets, err := metadata.NewForConfig(config)
-	errs[4] = err
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := m.connect(config); err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
 	if m.hubID == "" {
@@ -130,7 +125,7 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 			return nil, fmt.Errorf("--access-config: %w", err)
 		}
 	}
-	m.secrets = member.NewSecretInformers(m.kubernetes, secrets, m.access)
+	m.secrets = member.NewSecretInformers(m.kubernetes, m.metadata, m.access)
 	m.members, err = member.NewPool(member.Options{
 		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, StoredOf: m.secrets.StoredOf, Clock: m.clock,
 	})
@@ -142,7 +137,7 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 		m.inventory, 0, inventoryinformers.WithTransform(profiles.WithoutManagedFields))
 	// The factory gives this one to whoever asks it for ClusterProfiles.
 	m.profiles.InformerFor(&inventoryv1alpha1.ClusterProfile{}, func(inventory.Interface, time.Duration) cache.SharedIndexInformer {
-		return profiles.NewInformer(m.objects)
+		return profiles.NewInformer(m.objects, m.versions)
 	})
 	scheme := runtime.NewScheme()
 	err = errors.Join(kubernetesscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), inventoryv1alpha1.AddToScheme(scheme))
@@ -152,6 +147,27 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 	m.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: m.kubernetes.EventsV1()})
 	m.recorder = m.broadcaster.NewRecorder(scheme, name)
 	return m, nil
+}
+
+// connect makes the clients of the hub at config.
+func (m *manager) connect(config *rest.Config) (err error) {
+	if m.kubernetes, err = kubernetes.NewForConfig(config); err != nil {
+		return err
+	}
+	if m.metadata, err = metadata.NewForConfig(config); err != nil {
+		return err
+	}
+	if m.client, err = versioned.NewForConfig(config); err != nil {
+		return err
+	}
+	m.versions = profiles.NewVersions(m.kubernetes.Discovery())
+	if m.inventory, err = profiles.NewClientset(config, m.versions); err != nil {
+		return err
+	}
+	config = rest.CopyConfig(config)
+	config.Wrap(m.versions.Wrap)
+	m.objects, err = dynamic.NewForConfig(config)
+	return err
 }
 
 // userOf returns the username of a client of the hub. It is empty if the hub is older than

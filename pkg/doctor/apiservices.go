@@ -240,14 +240,14 @@ func (e *examination) expectNoCRDs(f *findings) {
 }
 
 func (e *examination) expectProfilesCRD(f *findings) {
-	ours := multiclusterv1alpha1.SchemeGroupVersion
+	ours := multiclusterv1alpha1.GroupName
 	crds := e.hub.crds.value
 	if crds.unread || !slices.Contains(crds.names, profilesCRD) {
 		f.fail("CustomResourceDefinition "+profilesCRD,
 			"Install it from sigs.k8s.io/cluster-inventory-api, or let clusterpass serve the group: "+
 				"kubectl apply -f config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml",
 			"it is missing, or does not serve %s: clusterpass runs with --inventory=%s and reads ClusterProfiles from it",
-			ours, hub.InventoryExternal)
+			hub.InventoryVersionNames(), hub.InventoryExternal)
 		return
 	}
 	served, ok := e.hub.apiServices.value[clusterpassService]

@@ -29,6 +29,7 @@ import (
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/hub"
+	hubprofiles "clusterpass.dev/pkg/profiles"
 )
 
 const (
@@ -110,9 +111,11 @@ func NewClients(config *rest.Config) (*Clients, error) {
 	clients.Kubernetes, errs[0] = kubernetes.NewForConfigAndClient(config, client)
 	clients.Aggregator, errs[1] = aggregator.NewForConfigAndClient(config, client)
 	clients.Extensions, errs[2] = apiextensions.NewForConfigAndClient(config, client)
-	clients.Profiles, errs[3] = inventory.NewForConfigAndClient(config, client)
 	clients.Clusterpass, errs[4] = versioned.NewForConfigAndClient(config, client)
 	clients.Metadata, errs[5] = metadata.NewForConfigAndClient(config, client)
+	if errs[0] == nil {
+		clients.Profiles, errs[3] = hubprofiles.NewClientset(config, hubprofiles.NewVersions(clients.Kubernetes.Discovery()))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("client for %s: %w", config.Host, err)
 	}

@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/pager"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -67,8 +68,7 @@ type answers struct {
 // clashes are CustomResourceDefinitions that clash, see hub.Clashes.
 type clashes struct {
 	names []string
-	// unread is whether ClusterProfile's is among them and does not serve the version that clusterpass
-	// reads.
+	// unread is whether ClusterProfile's is among them and serves no version that clusterpass reads.
 	unread bool
 }
 
@@ -140,7 +140,9 @@ func (e *examination) listCRDs(ctx context.Context) (clashes, error) {
 		}
 		if err == nil && hub.Clashes(crd) {
 			found.names = append(found.names, name)
-			found.unread = found.unread || name == profilesCRD && !apihelpers.HasServedCRDVersion(crd, inventoryv1alpha1.Version)
+			found.unread = found.unread || name == profilesCRD && !slices.ContainsFunc(hub.InventoryVersions, func(gv schema.GroupVersion) bool {
+				return apihelpers.HasServedCRDVersion(crd, gv.Version)
+			})
 		}
 	}
 	slices.Sort(found.names)
@@ -210,6 +212,9 @@ func (e *examination) mode() string {
 		return e.Inventory
 	}
 	service, ok := e.hub.apiServices.value[multiclusterService]
+	if !ok { // a CustomResourceDefinition may serve the later version alone
+		service, ok = e.hub.apiServices.value[laterService]
+	}
 	switch {
 	case e.hub.apiServices.err != nil:
 		return hub.InventoryServed

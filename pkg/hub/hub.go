@@ -58,6 +58,15 @@ var ReservedNamespaces = sets.New(metav1.NamespaceSystem, metav1.NamespacePublic
 // where it serves that group, the preferred one first.
 var InventoryVersions = []schema.GroupVersion{multiclusterv1alpha2.SchemeGroupVersion, multiclusterv1alpha1.SchemeGroupVersion}
 
+// InventoryVersionNames names InventoryVersions, the earliest first, as "v1alpha1 or v1alpha2".
+func InventoryVersionNames() string {
+	var names []string
+	for _, gv := range slices.Backward(InventoryVersions) {
+		names = append(names, gv.Version)
+	}
+	return strings.Join(names, " or ")
+}
+
 // APIServiceName returns the name of the APIService for a group-version.
 func APIServiceName(gv schema.GroupVersion) string { return gv.Version + "." + gv.Group }
 

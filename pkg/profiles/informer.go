@@ -1,7 +1,9 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package profiles watches the ClusterProfiles of a hub, whoever serves them.
+// Package profiles watches the ClusterProfiles of a hub, whoever serves them, and in whichever
+// version of multicluster.x-k8s.io. In memory they are of upstream's v1alpha1. Its clientset reads
+// and writes the inventory in the same way.
 package profiles
 
 import (
@@ -21,22 +23,22 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// Resource is that of ClusterProfiles.
-var Resource = inventoryv1alpha1.SchemeGroupVersion.WithResource("clusterprofiles")
-
-// NewInformer returns an informer of the ClusterProfiles of all namespaces, with an index by
-// namespace.
+// NewInformer returns an informer of the ClusterProfiles of all namespaces, in the version that
+// versions find, with an index by namespace. Each object has the apiVersion in which it was read.
 //
 // A CustomResourceDefinition accepts values that the Go types cannot hold: its format date-time
 // takes lower-case letters and any offset. With a typed client one such object, written by whoever
 // may edit one status, would end every list and watch. Here it costs that object what cannot be
 // read of it.
-func NewInformer(client dynamic.Interface) cache.SharedIndexInformer {
+func NewInformer(client dynamic.Interface, versions *Versions) cache.SharedIndexInformer {
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	all := client.Resource(Resource)
 	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			found, err := all.List(ctx, options)
+			resource, err := versions.Resource(ctx, ClusterProfiles)
+			if err != nil {
+				return nil, err
+			}
+			found, err := client.Resource(resource).List(ctx, options)
 			if err != nil {
 				return nil, err
 			}
@@ -49,7 +51,11 @@ func NewInformer(client dynamic.Interface) cache.SharedIndexInformer {
 			return list, nil
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			events, err := all.Watch(ctx, options)
+			resource, err := versions.Resource(ctx, ClusterProfiles)
+			if err != nil {
+				return nil, err
+			}
+			events, err := client.Resource(resource).Watch(ctx, options)
 			if err != nil {
 				return nil, err
 			}
@@ -72,7 +78,8 @@ func WithoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// Decode returns object as a ClusterProfile. It leaves out what the type cannot hold: a time
+// Decode returns object, of either version, as a ClusterProfile: v1alpha2 has no field that v1alpha1
+// has not. It leaves out what the type cannot hold: a time
 // becomes the beginning of 1970, an access provider goes, and if that is not enough the whole
 // status or spec does.
 func Decode(ctx context.Context, object *unstructured.Unstructured) *inventoryv1alpha1.ClusterProfile {

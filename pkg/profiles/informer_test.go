@@ -76,7 +76,7 @@ func TestNewInformer(t *testing.T) {
 	require.NoError(t, inventoryv1alpha1.AddToScheme(scheme))
 	odd := map[string]any{"conditions": []any{condition("2026-01-01t00:00:00z")}}
 	client := dynamicfake.NewSimpleDynamicClient(scheme, profile("odd", odd), profile("even", map[string]any{}))
-	informer := NewInformer(client)
+	informer := NewInformer(client, serving(inventoryv1alpha1.GroupVersion))
 	go informer.RunWithContext(t.Context())
 	has := func(name string) func(context.Context) error {
 		return func(context.Context) error {
@@ -90,7 +90,7 @@ func TestNewInformer(t *testing.T) {
 	testenv.Eventually(t, has("odd"))
 	testenv.Eventually(t, has("even"))
 
-	profiles := client.Resource(Resource).Namespace("default")
+	profiles := client.Resource(inventoryv1alpha1.GroupVersion.WithResource(ClusterProfiles)).Namespace("default")
 	for _, later := range []*unstructured.Unstructured{profile("odd-later", odd), profile("even-later", map[string]any{})} {
 		_, err := profiles.Create(t.Context(), later, metav1.CreateOptions{})
 		require.NoError(t, err)

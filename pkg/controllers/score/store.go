@@ -4,6 +4,7 @@
 package score
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -80,7 +81,8 @@ func newScore(profile *inventoryv1alpha1.ClusterProfile) *v1alpha1.ClusterScore 
 			Namespace: profile.Namespace,
 			Name:      scoreName(profile.Name),
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: inventoryv1alpha1.GroupVersion.String(),
+				// The garbage collector looks for the owner in this version, which the hub must serve.
+				APIVersion: cmp.Or(profile.APIVersion, inventoryv1alpha1.GroupVersion.String()),
 				Kind:       inventoryv1alpha1.ClusterProfileKind,
 				Name:       profile.Name,
 				UID:        profile.UID,
