@@ -63,9 +63,12 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.CredentialOnly {
+	switch {
+	case o.CredentialOnly:
 		err = j.renew(ctx, &o.Member)
-	} else {
+	case j.hub.profileVersion == "":
+		err = fmt.Errorf("hub: it serves no ClusterProfiles in %s; see `kubectl clusterpass doctor`", hub.InventoryVersionNames())
+	default:
 		err = j.join(ctx, o)
 	}
 	if err != nil {
@@ -88,6 +91,9 @@ func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
 		return nil, err
 	}
 	if j.hubID, err = grant.HubID(ctx, j.hub.kube); err != nil {
+		return nil, err
+	}
+	if err := j.hub.findProfiles(ctx); err != nil {
 		return nil, err
 	}
 	if m == nil {

@@ -25,6 +25,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/pkg/profiles"
 )
 
 // FieldManager owns the fields that are set here.
@@ -84,6 +85,8 @@ type side struct {
 	name    string
 	kube    kubernetes.Interface
 	dynamic dynamic.Interface
+	// profileVersion is that in which a hub serves ClusterProfiles. It is empty if it serves none.
+	profileVersion string
 }
 
 func newSide(name string, config *rest.Config, r *report) (*side, error) {
@@ -142,10 +145,28 @@ func newObject(kind schema.GroupVersionKind, namespace, name string) *unstructur
 	return o
 }
 
+// findProfiles finds out in which version the hub serves ClusterProfiles.
+func (s *side) findProfiles(ctx context.Context) error {
+	found, err := profiles.NewVersions(s.kube.Discovery()).Resource(ctx, profiles.ClusterProfiles)
+	if apimeta.IsNoMatchError(err) {
+		return nil
+	}
+	s.profileVersion = found.Version
+	return err
+}
+
+// served returns kind in the version that the cluster serves.
+func (s *side) served(kind schema.GroupVersionKind) schema.GroupVersionKind {
+	if kind.GroupKind() == profileKind.GroupKind() {
+		kind.Version = cmp.Or(s.profileVersion, kind.Version)
+	}
+	return kind
+}
+
 // resource returns the client for the objects of a kind, in all namespaces if namespace is empty.
-// The guess is right for each of the kinds above, so no discovery is needed.
+// The guess is right for each of the kinds above, so no more discovery is needed.
 func (s *side) resource(kind schema.GroupVersionKind, namespace string) dynamic.ResourceInterface {
-	plural, _ := apimeta.UnsafeGuessKindToResource(kind)
+	plural, _ := apimeta.UnsafeGuessKindToResource(s.served(kind))
 	return s.dynamic.Resource(plural).Namespace(namespace)
 }
 
@@ -178,6 +199,7 @@ func (s *side) apply(
 	ctx context.Context, manager string, o *unstructured.Unstructured, check func(existing *unstructured.Unstructured) error,
 	subresources ...string,
 ) error {
+	o.SetGroupVersionKind(s.served(o.GroupVersionKind()))
 	before, err := s.get(ctx, o.GroupVersionKind(), o.GetNamespace(), o.GetName())
 	if err != nil {
 		return err

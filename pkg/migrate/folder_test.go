@@ -66,6 +66,14 @@ func profileCRD() *apiextensionsv1.CustomResourceDefinition {
 	}
 }
 
+// laterCRD returns one that has served v1alpha1 before, and serves v1alpha2 alone now.
+func laterCRD() *apiextensionsv1.CustomResourceDefinition {
+	crd := profileCRD()
+	crd.Spec.Versions[0].Served = false
+	crd.Spec.Versions = append(crd.Spec.Versions, apiextensionsv1.CustomResourceDefinitionVersion{Name: "v1alpha2", Served: true})
+	return crd
+}
+
 // exported returns a folder with one ClusterProfile.
 func exported(t *testing.T) *folder {
 	t.Helper()

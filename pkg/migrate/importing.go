@@ -148,7 +148,7 @@ func differs(in []string) error {
 
 // verify compares what the hub has of a kind with what was imported.
 func (i *importer) verify(ctx context.Context, k kind, wanted map[string]*unstructured.Unstructured) error {
-	live, err := i.hub.list(ctx, k)
+	live, err := i.hub.list(ctx, k, inventory)
 	if err != nil {
 		return fmt.Errorf("verifying the import: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -163,14 +165,27 @@ func nameOf(object *unstructured.Unstructured) string {
 	return object.GetNamespace() + "/" + object.GetName()
 }
 
-// list returns all objects of a kind that the hub has, in all namespaces.
-func (h *Hub) list(ctx context.Context, k kind) ([]*unstructured.Unstructured, error) {
-	list, err := h.Objects.Resource(k.gvr()).List(ctx, metav1.ListOptions{})
+// readVersion returns the version in which the objects of crd are read: the one in which they move,
+// because it has all fields, or else the other one. ok is false if crd serves neither.
+func readVersion(crd *apiextensionsv1.CustomResourceDefinition) (gv schema.GroupVersion, ok bool) {
+	for _, gv := range slices.Backward(hub.InventoryVersions) {
+		if apihelpers.HasServedCRDVersion(crd, gv.Version) {
+			return gv, true
+		}
+	}
+	return schema.GroupVersion{}, false
+}
+
+// list returns all objects of a kind that the hub has, in all namespaces. They are read in a
+// version, and returned in the one in which they move: it has all fields of the other one.
+func (h *Hub) list(ctx context.Context, k kind, version schema.GroupVersion) ([]*unstructured.Unstructured, error) {
+	list, err := h.Objects.Resource(version.WithResource(k.resource)).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing %ss: %w", k.name, err)
 	}
 	objects := make([]*unstructured.Unstructured, 0, len(list.Items))
 	for i := range list.Items {
+		list.Items[i].SetAPIVersion(inventory.String())
 		objects = append(objects, &list.Items[i])
 	}
 	return objects, nil
@@ -179,23 +194,23 @@ func (h *Hub) list(ctx context.Context, k kind) ([]*unstructured.Unstructured, e
 // listCRD returns all objects of a kind that the hub's CustomResourceDefinition has. The hub may go
 // on forwarding requests to clusterpass for a while after its APIService leads there no more, and
 // clusterpass would answer with its own objects, or with none. So listCRD waits until it does not.
-func (m *Migration) listCRD(ctx context.Context, k kind) ([]*unstructured.Unstructured, error) {
-	if err := m.poll(ctx, m.notForwarded); err != nil {
+func (m *Migration) listCRD(ctx context.Context, k *foundKind) ([]*unstructured.Unstructured, error) {
+	version, _ := readVersion(k.crd)
+	notForwarded := func(ctx context.Context) error {
+		forwarded, err := m.forwarded(ctx, version)
+		if forwarded {
+			err = fmt.Errorf("the hub forwards requests for %s to clusterpass, which hides the objects that are to be moved", version)
+		}
+		return err
+	}
+	if err := m.poll(ctx, notForwarded); err != nil {
 		return nil, err
 	}
-	live, err := m.hub.list(ctx, k)
+	live, err := m.hub.list(ctx, k.kind, version)
 	if err != nil {
 		return nil, err
 	}
-	return live, m.notForwarded(ctx)
-}
-
-func (m *Migration) notForwarded(ctx context.Context) error {
-	forwarded, err := m.forwarded(ctx)
-	if forwarded {
-		err = fmt.Errorf("the hub forwards requests for %s to clusterpass, which hides the objects that are to be moved", inventory)
-	}
-	return err
+	return live, notForwarded(ctx)
 }
 
 // findObjects reads what is to be moved: from the hub while a CustomResourceDefinition is there to
@@ -205,7 +220,7 @@ func (m *Migration) findObjects(ctx context.Context, found *findings) error {
 		k := &found.kinds[i]
 		var err error
 		if k.crd != nil && !k.terminating() {
-			k.live, err = m.listCRD(ctx, k.kind)
+			k.live, err = m.listCRD(ctx, k)
 		} else if export := m.folder.export(k.resource); export != nil {
 			k.wanted, err = m.folder.load(export)
 		}

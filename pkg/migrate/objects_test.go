@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -117,20 +118,25 @@ func TestChanges(t *testing.T) {
 }
 
 func TestMigration_ListCRD(t *testing.T) {
+	earlier, later := profileCRD(), laterCRD()
 	for name, test := range map[string]struct {
+		crd *apiextensionsv1.CustomResourceDefinition
 		// forwarded is whether the hub forwards to clusterpass each time that it is asked; then it
 		// goes on as the last time.
 		forwarded []bool
 		err       string
 	}{
-		"a hub that forwards nothing to clusterpass": {forwarded: []bool{false}},
-		"one that does for a moment is waited for":   {forwarded: []bool{true, false}},
-		"one that goes on forwarding has no answer":  {forwarded: []bool{true}, err: "not in 1s: the hub forwards requests"},
-		"one that forwards meanwhile may have lied":  {forwarded: []bool{false, true}, err: "the hub forwards requests"},
+		"a hub that forwards nothing to clusterpass": {crd: earlier, forwarded: []bool{false}},
+		"one that does for a moment is waited for":   {crd: earlier, forwarded: []bool{true, false}},
+		"one that goes on forwarding has no answer":  {crd: earlier, forwarded: []bool{true}, err: "not in 1s: the hub forwards requests"},
+		"one that forwards meanwhile may have lied":  {crd: earlier, forwarded: []bool{false, true}, err: "the hub forwards requests"},
+		"one that forwards v1alpha2, of a definition that serves that alone": {crd: later, forwarded: []bool{true},
+			err: "the hub forwards requests for multicluster.x-k8s.io/v1alpha2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := newFakeHub(t)
-			ours := &metav1.APIResourceList{GroupVersion: inventory.String(), APIResources: []metav1.APIResource{{Name: ourResource}}}
+			version, _ := readVersion(test.crd)
+			ours := &metav1.APIResourceList{GroupVersion: version.String(), APIResources: []metav1.APIResource{{Name: ourResource}}}
 			asked := 0
 			hub.kube.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
 				hub.kube.Resources = nil
@@ -140,7 +146,7 @@ func TestMigration_ListCRD(t *testing.T) {
 				asked++
 				return false, nil, nil
 			})
-			_, err := hub.migration(t).listCRD(t.Context(), kinds[0])
+			_, err := hub.migration(t).listCRD(t.Context(), &foundKind{kind: kinds[0], crd: test.crd})
 			if test.err != "" {
 				require.ErrorContains(t, err, test.err)
 				return

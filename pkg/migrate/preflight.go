@@ -234,10 +234,15 @@ func (m *Migration) findCRD(found *findings, k foundKind) {
 	if k.crd == nil {
 		return
 	}
-	if !apihelpers.HasServedCRDVersion(k.crd, inventory.Version) {
+	if _, ok := readVersion(k.crd); !ok {
 		found.hidden = true
-		found.block("CustomResourceDefinition %s does not serve %s, the version that moves. "+
-			"Have it serve that version until the migration is done (spec.versions[].served: true)", k.crd.Name, inventory.Version)
+		found.block("CustomResourceDefinition %s does not serve %s, in which objects can be moved. "+
+			"Have it serve one of them until the migration is done (spec.versions[].served: true)", k.crd.Name, hub.InventoryVersionNames())
+	}
+	if version, ok := readVersion(k.crd); ok && version != inventory && slices.Contains(k.crd.Status.StoredVersions, inventory.Version) {
+		found.warn("CustomResourceDefinition %s has stored objects in %s and does not serve it: what %s lacks does not move "+
+			"(credentialProviders and paths of CA files). Have it serve that version first if they are needed (spec.versions[].served: true)",
+			k.crd.Name, inventory.Version, version.Version)
 	}
 	for _, version := range k.crd.Spec.Versions {
 		known := slices.ContainsFunc(hub.InventoryVersions, func(gv schema.GroupVersion) bool { return gv.Version == version.Name })

@@ -34,6 +34,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/bounds"
 	"clusterpass.dev/pkg/hub"
 )
@@ -86,6 +87,7 @@ func newFakeHub(t *testing.T, objects ...runtime.Object) *fakeHub {
 		APIServices: h.apiServices,
 		Objects: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 			kinds[0].gvr(): "ClusterProfileList", kinds[1].gvr(): "PlacementDecisionList",
+			v1alpha2.SchemeGroupVersion.WithResource("clusterprofiles"): "ClusterProfileList",
 		}, inventoryObjects...),
 		Metadata: metadatafake.NewSimpleMetadataClient(metadataScheme, owners...),
 		Mapper:   mapper,
@@ -148,8 +150,10 @@ func TestPreflight(t *testing.T) {
 	both := profileCRD()
 	both.Spec.Versions = append(both.Spec.Versions, both.Spec.Versions[0])
 	both.Spec.Versions[1].Name = "v1beta1"
-	later := both.DeepCopy()
-	later.Spec.Versions[0].Served = false
+	unread := both.DeepCopy()
+	unread.Spec.Versions[0].Served = false
+	lossy := laterCRD()
+	lossy.Status.StoredVersions = []string{"v1alpha1", "v1alpha2"}
 	// deployed is a hub that has ClusterProfiles, and all of clusterpass.
 	deployed := func(more ...runtime.Object) objects {
 		return append(objects{profileCRD(), ours, deployment("--secure-port=8443")}, more...)
@@ -182,9 +186,15 @@ func TestPreflight(t *testing.T) {
 			texts{"1 ClusterProfile imported without an owner that is not there any more or gets a new UID: default/bravelion (ConfigMap owner)"}},
 		"another version of the definition": {objects{both, ours, deployment()}, nil,
 			texts{"also serves version v1beta1, which will be gone"}},
-		"another version of the definition alone": {objects{later, ours, deployment()},
-			texts{"clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1, the version that moves"},
+		"another version of the definition alone": {objects{unread, ours, deployment()},
+			texts{"clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1 or v1alpha2, in which objects can be moved"},
 			texts{"also serves version v1beta1, which will be gone"}},
+		"v1alpha2 of the definition alone": {objects{laterCRD(), ours, deployment()}, nil, nil},
+		"v1alpha2 of the definition, which has stored v1alpha1": {objects{lossy, ours, deployment()}, nil,
+			texts{"what v1alpha2 lacks does not move (credentialProviders and paths of CA files)"}},
+		"an APIService of v1alpha2 that hides its objects": {
+			objects{laterCRD(), ours, deployment(), registration(v1alpha2.SchemeGroupVersion, testService.Name, ca)},
+			texts{"kubectl delete apiservice v1alpha2.multicluster.x-k8s.io"}, nil},
 		"no Deployment": {objects{profileCRD(), ours}, nil, texts{"there is no Deployment"}},
 	} {
 		t.Run(name, func(t *testing.T) {

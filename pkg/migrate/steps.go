@@ -16,6 +16,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
@@ -24,8 +25,8 @@ import (
 )
 
 const (
-	// ourResource is in the group-version only if clusterpass serves it.
-	ourResource = "authtokenrequests"
+	// ourResource is in a version of the inventory only if clusterpass serves that.
+	ourResource = "clusterprofiles/token"
 	// fieldManager owns what is written here.
 	fieldManager = "kubectl-clusterpass-migrate"
 
@@ -63,7 +64,7 @@ func (m *Migration) remove(ctx context.Context, found *findings) (string, error)
 		}
 	}
 	for _, k := range live {
-		if err := m.compare(ctx, k.kind); err != nil {
+		if err := m.compare(ctx, &k); err != nil {
 			return "", err
 		}
 	}
@@ -116,7 +117,7 @@ func (m *Migration) confirm(ctx context.Context, live []foundKind) error {
 }
 
 // compare returns an error that names the objects of a kind that are not as they were exported.
-func (m *Migration) compare(ctx context.Context, k kind) error {
+func (m *Migration) compare(ctx context.Context, k *foundKind) error {
 	live, err := m.listCRD(ctx, k)
 	if err != nil {
 		return err
@@ -129,14 +130,15 @@ func (m *Migration) compare(ctx context.Context, k kind) error {
 
 // gone returns nil once the CustomResourceDefinition of a kind is gone, else what it waits for.
 func (m *Migration) gone(ctx context.Context, k kind) error {
-	_, err := m.hub.CRDs.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, k.crd(), metav1.GetOptions{})
+	crd, err := m.hub.CRDs.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, k.crd(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	left, err := m.hub.list(ctx, k)
+	version, _ := readVersion(crd)
+	left, err := m.hub.list(ctx, k, version)
 	if err != nil {
 		return fmt.Errorf("CustomResourceDefinition %s is still there: %w", k.crd(), err)
 	}
@@ -213,21 +215,22 @@ func (m *Migration) served(ctx context.Context) error {
 	case condition.Status != apiregistrationv1.ConditionTrue:
 		return fmt.Errorf("%s: %s", condition.Reason, condition.Message)
 	}
-	forwarded, err := m.forwarded(ctx)
+	forwarded, err := m.forwarded(ctx, inventory)
 	if err == nil && !forwarded {
 		err = fmt.Errorf("%s is not served by clusterpass: there are no %s", inventory, ourResource)
 	}
 	return err
 }
 
-// forwarded returns whether the hub forwards requests for the inventory to clusterpass.
-func (m *Migration) forwarded(ctx context.Context) (bool, error) {
-	list, err := m.hub.Kube.Discovery().ServerResourcesForGroupVersionWithContext(ctx, inventory.String())
+// forwarded returns whether the hub forwards requests for a version of the inventory to
+// clusterpass.
+func (m *Migration) forwarded(ctx context.Context, version schema.GroupVersion) (bool, error) {
+	list, err := m.hub.Kube.Discovery().ServerResourcesForGroupVersionWithContext(ctx, version.String())
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("asking for %s: %w", inventory, err)
+		return false, fmt.Errorf("asking for %s: %w", version, err)
 	}
 	return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == ourResource }), nil
 }

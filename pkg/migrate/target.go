@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -168,7 +169,7 @@ func (m *Migration) caOfSecret(ctx context.Context) ([]byte, error) {
 
 // findAPIService finds out who has the inventory now.
 func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
-	remote := false
+	remote := sets.New[string]()
 	for _, name := range hub.InventoryServices() {
 		service, err := m.remoteAPIService(ctx, name)
 		if err != nil {
@@ -180,18 +181,26 @@ func (m *Migration) findAPIService(ctx context.Context, found *findings) error {
 				name, service.Spec.Service.Namespace, service.Spec.Service.Name)
 			return nil
 		}
-		remote = remote || service != nil && name == inventoryService
+		if service != nil {
+			remote.Insert(name)
+		}
 	}
+	for _, k := range found.live() {
+		version, _ := readVersion(k.crd)
+		if name := hub.APIServiceName(version); remote.Has(name) {
+			found.hidden = true
+			found.block("APIService %s leads to clusterpass already and hides the objects that are to be moved. "+
+				"Have the hub make its own again: kubectl delete apiservice %s", name, name)
+			return nil
+		}
+	}
+	served := remote.Has(inventoryService)
 	switch {
-	case remote && len(found.kinds) == 0 && len(found.blockers) == 0:
+	case served && len(found.kinds) == 0 && len(found.blockers) == 0:
 		found.done = true
 		found.summary = fmt.Sprintf(
 			"clusterpass serves the inventory of hub %s, which has no CustomResourceDefinitions to move; nothing is left to do", m.hub.URL)
-	case remote && len(found.live()) > 0:
-		found.hidden = true
-		found.block("APIService %s leads to clusterpass already and hides the objects that are to be moved. "+
-			"Have the hub make its own again: kubectl delete apiservice %s", inventoryService, inventoryService)
-	case !remote && len(found.kinds) == 0:
+	case !served && len(found.kinds) == 0:
 		found.block("the hub has no CustomResourceDefinition that could be moved, and folder %s has no export. "+
 			"If a run was interrupted, give its folder with --dir; if clusterpass is only to be installed, apply artifacts/deploy", m.folder.path)
 	}
