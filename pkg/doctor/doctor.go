@@ -151,6 +151,7 @@ var checks = []check{
 	{name: "controller-manager-rbac", run: checkManagerRBAC},
 	{name: "controller-manager", run: checkManager},
 	{name: "access", run: checkAccess},
+	{name: "providers", run: checkProviders},
 	{name: resourceSecrets, run: checkSecrets},
 	{name: "health", run: checkHealth},
 	{name: "member-ids", run: checkMemberIDs},

@@ -68,7 +68,8 @@ type answers struct {
 // clashes are CustomResourceDefinitions that clash, see hub.Clashes.
 type clashes struct {
 	names []string
-	// unread is whether ClusterProfile's is among them and serves no version that clusterpass reads.
+	// unread is whether there is that of ClusterProfile, and it serves no version that clusterpass
+	// reads. If it serves none at all, it does not clash.
 	unread bool
 }
 
@@ -135,12 +136,17 @@ func (e *examination) listCRDs(ctx context.Context) (clashes, error) {
 			continue
 		}
 		crd, err := e.Extensions.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, name, metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
 			return clashes{}, err
 		}
-		if err == nil && hub.Clashes(crd) {
+		if hub.Clashes(crd) {
 			found.names = append(found.names, name)
-			found.unread = found.unread || name == profilesCRD && !slices.ContainsFunc(hub.InventoryVersions, func(gv schema.GroupVersion) bool {
+		}
+		if name == profilesCRD {
+			found.unread = !slices.ContainsFunc(hub.InventoryVersions, func(gv schema.GroupVersion) bool {
 				return apihelpers.HasServedCRDVersion(crd, gv.Version)
 			})
 		}
@@ -221,7 +227,7 @@ func (e *examination) mode() string {
 	case ok && service.Spec.Service == nil:
 		// kube-apiserver makes such an object for the groups of CustomResourceDefinitions.
 		return hub.InventoryExternal
-	case !ok && slices.Contains(e.hub.crds.value.names, profilesCRD):
+	case !ok && (e.hub.crds.value.unread || slices.Contains(e.hub.crds.value.names, profilesCRD)):
 		return hub.InventoryExternal
 	}
 	return hub.InventoryServed

@@ -38,7 +38,7 @@ func TestDoctor_HealthyFleet(t *testing.T) {
 	assert.NotEqual(t, doctor.Fail, doctor.Worst(found))
 	for _, check := range []string{
 		"clock", "apiservices", "certificates", "crds", "openapi", "names", "server-rbac", "controller-manager-rbac",
-		"controller-manager", "access", "member-ids", "grants", "decisions", "namespaces", "powers", "mint",
+		"controller-manager", "access", "providers", "member-ids", "grants", "decisions", "namespaces", "powers", "mint",
 	} {
 		of := slices.DeleteFunc(slices.Clone(found), func(f doctor.Finding) bool { return f.Check != check })
 		assert.Equal(t, doctor.OK, doctor.Worst(of), "%s: %v", check, of)

@@ -40,13 +40,15 @@ const (
 // Verb is how the object of a Case is sent.
 type Verb string
 
-// The verbs. Updates are PUTs, applies are server-side.
+// The verbs. Updates are PUTs, applies are server-side, patches are what Case.Patch is.
 const (
 	Create       Verb = "create"
 	Update       Verb = "update"
 	UpdateStatus Verb = "update-status"
 	Apply        Verb = "apply"
 	ApplyStatus  Verb = "apply-status"
+	Patch        Verb = "patch"
+	PatchStatus  Verb = "patch-status"
 )
 
 // The resources.
@@ -74,7 +76,9 @@ type Case struct {
 	Absent bool           `json:"absent,omitempty"`
 	// Object is sent. Its apiVersion, kind and, unless the case is about them, name and
 	// resourceVersion are filled in.
-	Object map[string]any `json:"object"`
+	Object map[string]any `json:"object,omitempty"`
+	// Patch is sent in place of Object: a map is a merge patch, a list a JSON patch.
+	Patch any `json:"patch,omitempty"`
 	// Force takes fields from other managers. For applies.
 	Force bool `json:"force,omitempty"`
 	// CRD is the verdict of a kube-apiserver with upstream's CRD.
@@ -158,6 +162,7 @@ func complete(t testing.TB, c *Case) {
 	differs := c.Server != "" || c.ContentDiffers
 	require.Equal(t, differs, c.Because != "", "case %q: a difference and its reason go together", c.Name)
 	require.NotEqual(t, c.CRD, c.Server, "case %q: no difference", c.Name)
+	require.Equal(t, c.Verb == Patch || c.Verb == PatchStatus, c.Patch != nil, "case %q: patches have a patch", c.Name)
 	kind := kinds[c.Resource]
 	if c.Before == nil && c.Verb != Create && !c.Absent {
 		c.Before = kind.plain

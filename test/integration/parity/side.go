@@ -4,6 +4,7 @@
 package parity
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -100,9 +101,24 @@ func request(
 		return client.Apply(ctx, object.GetName(), object, apply)
 	case ApplyStatus:
 		return client.ApplyStatus(ctx, object.GetName(), object, apply)
+	case Patch:
+		return patch(t, client, c)
+	case PatchStatus:
+		return patch(t, client, c, "status")
 	default:
 		return nil, fmt.Errorf("unknown verb %q", c.Verb)
 	}
+}
+
+func patch(t testing.TB, client dynamic.ResourceInterface, c *Case, subresources ...string) (*unstructured.Unstructured, error) {
+	t.Helper()
+	content, err := json.Marshal(c.Patch)
+	require.NoError(t, err)
+	form := types.MergePatchType
+	if _, ok := c.Patch.([]any); ok {
+		form = types.JSONPatchType
+	}
+	return client.Patch(t.Context(), Name, form, content, metav1.PatchOptions{FieldManager: requestManager}, subresources...)
 }
 
 func verdictOf(err error) Verdict {
