@@ -175,10 +175,20 @@ func TestInventory_Columns(t *testing.T) {
 	}{
 		"one kind by its short name": {
 			[]string{"cp"},
-			[]string{"NAME MANAGER VERSION HEALTHY AGE", "whale columns v1.37.2 True *"},
+			[]string{"NAME DISPLAY NAME MANAGER VERSION HEALTHY AGE", "whale Big Whale columns v1.37.2 True *"},
 		},
+		"decisions, as upstream does": {[]string{"pd"}, []string{"NAME SCHEDULER AGE", "slice columns *"}},
 		"both kinds, wide": {
 			[]string{"clusterprofiles,placementdecisions", "-o", "wide"},
+			[]string{
+				"NAME DISPLAY NAME MANAGER VERSION HEALTHY AGE",
+				"clusterprofile.multicluster.x-k8s.io/whale Big Whale columns v1.37.2 True *",
+				"NAME SCHEDULER AGE CLUSTERS WRITER",
+				"placementdecision.multicluster.x-k8s.io/slice columns * 2 admin",
+			},
+		},
+		"both kinds in v1alpha1, wide": {
+			[]string{"clusterprofiles.v1alpha1.multicluster.x-k8s.io,placementdecisions.v1alpha1.multicluster.x-k8s.io", "-o", "wide"},
 			[]string{
 				"NAME MANAGER VERSION HEALTHY AGE DISPLAY NAME",
 				"clusterprofile.multicluster.x-k8s.io/whale columns v1.37.2 True * Big Whale",

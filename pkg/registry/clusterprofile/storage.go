@@ -5,6 +5,7 @@ package clusterprofile
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,7 +53,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 		UpdateStrategy:            main,
 		DeleteStrategy:            main,
 		ResetFieldsStrategy:       main,
-		TableConvertor:            table.New(columns, cells),
+		TableConvertor:            convertor,
 	}
 	options := &generic.StoreOptions{RESTOptions: optsGetter, AttrFunc: selected.Attributes, TriggerFunc: selected.Triggers()}
 	if err := store.CompleteWithOptions(options); err != nil {
@@ -61,20 +62,29 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 	return bounded.New(store, "cp"), bounded.NewStatus(store, newStatusStrategy(scheme)), nil
 }
 
+// convertor prints the column Display Name for those who ask for wide tables; in v1alpha2 it is the
+// first for all.
+var convertor = table.ByVersion{
+	V1alpha1: table.New(append(slices.Clone(columns), displayName(table.Wide)), func(profile *inventoryv1alpha1.ClusterProfile) []any {
+		return append(cells(profile), profile.Spec.DisplayName)
+	}),
+	V1alpha2: table.New(slices.Insert(slices.Clone(columns), 0, displayName(0)), func(profile *inventoryv1alpha1.ClusterProfile) []any {
+		return slices.Insert(cells(profile), 0, any(profile.Spec.DisplayName))
+	}),
+}
+
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Manager", Type: "string", Description: "Cluster manager that owns the profile."},
 	{Name: "Version", Type: "string", Description: "Kubernetes version of the cluster, if it is known."},
 	{Name: "Healthy", Type: "string", Description: "Status of the condition ControlPlaneHealthy, Unknown if there is none."},
-	{Name: "Display Name", Type: "string", Priority: table.Wide, Description: "Name of the cluster for people."},
+}
+
+func displayName(priority int32) metav1.TableColumnDefinition {
+	return metav1.TableColumnDefinition{Name: "Display Name", Type: "string", Priority: priority, Description: "Name of the cluster for people."}
 }
 
 func cells(profile *inventoryv1alpha1.ClusterProfile) []any {
-	return []any{
-		profile.Spec.ClusterManager.Name,
-		profile.Status.Version.Kubernetes,
-		healthy(profile.Status.Conditions),
-		profile.Spec.DisplayName,
-	}
+	return []any{profile.Spec.ClusterManager.Name, profile.Status.Version.Kubernetes, healthy(profile.Status.Conditions)}
 }
 
 func healthy(conditions []metav1.Condition) string {

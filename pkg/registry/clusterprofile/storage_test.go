@@ -11,10 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/storage"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/registry/internal/table"
+	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/test/registrytest"
 )
 
@@ -26,7 +27,7 @@ func TestTable(t *testing.T) {
 		ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "next"},
 		Items:    []inventoryv1alpha1.ClusterProfile{*profile(), *silent},
 	}
-	printed, err := table.New(columns, cells).ConvertToTable(t.Context(), list, nil)
+	printed, err := convertor.ConvertToTable(t.Context(), list, nil)
 	require.NoError(t, err)
 
 	header := map[string]int32{}
@@ -41,6 +42,19 @@ func TestTable(t *testing.T) {
 	assert.Equal(t, "7", printed.ResourceVersion)
 	assert.Equal(t, "next", printed.Continue)
 	printed.DeepCopy()
+
+	inLater := genericapirequest.WithRequestInfo(t.Context(), &genericapirequest.RequestInfo{
+		APIGroup: v1alpha2.GroupName, APIVersion: v1alpha2.SchemeGroupVersion.Version,
+	})
+	printed, err = convertor.ConvertToTable(inLater, list, nil)
+	require.NoError(t, err)
+	var names []string
+	for _, column := range printed.ColumnDefinitions {
+		names = append(names, column.Name)
+		assert.Zero(t, column.Priority, column.Name)
+	}
+	assert.Equal(t, []string{"Name", "Display Name", "Manager", "Version", "Healthy", "Age"}, names, "upstream's order")
+	assert.Equal(t, []any{"bravelion", "Lion", "ocm", "v1.37.2", "True", "<unknown>"}, printed.Rows[0].Cells)
 }
 
 func TestFieldSelectors(t *testing.T) {

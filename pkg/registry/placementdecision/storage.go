@@ -16,10 +16,35 @@ import (
 	"clusterpass.dev/pkg/registry/internal/table"
 )
 
-var columns = []metav1.TableColumnDefinition{
-	{Name: "Clusters", Type: "integer", Description: "How many clusters are chosen in this slice of the decision."},
-	{Name: "Scheduler", Type: "string", Description: "Scheduler that made the decision, if it says so."},
-	{Name: "Writer", Type: "string", Priority: table.Wide, Description: "User who has written the decision."},
+// convertor prints in v1alpha2 what upstream prints; our own columns are wide there.
+var convertor = table.ByVersion{
+	V1alpha1: table.New([]metav1.TableColumnDefinition{clusters(0), scheduler, writer},
+		func(decision *inventoryv1alpha1.PlacementDecision) []any {
+			return []any{int64(len(decision.Decisions)), decision.SchedulerName, writerOf(decision)}
+		}),
+	V1alpha2: table.New([]metav1.TableColumnDefinition{scheduler, clusters(table.Wide), writer},
+		func(decision *inventoryv1alpha1.PlacementDecision) []any {
+			return []any{decision.SchedulerName, int64(len(decision.Decisions)), writerOf(decision)}
+		}),
+}
+
+var (
+	scheduler = metav1.TableColumnDefinition{
+		Name: "Scheduler", Type: "string", Description: "Scheduler that made the decision, if it says so.",
+	}
+	writer = metav1.TableColumnDefinition{
+		Name: "Writer", Type: "string", Priority: table.Wide, Description: "User who has written the decision.",
+	}
+)
+
+func clusters(priority int32) metav1.TableColumnDefinition {
+	return metav1.TableColumnDefinition{
+		Name: "Clusters", Type: "integer", Priority: priority, Description: "How many clusters are chosen in this slice of the decision.",
+	}
+}
+
+func writerOf(decision *inventoryv1alpha1.PlacementDecision) string {
+	return decision.Annotations[v1alpha1.AnnotationDecisionWriter]
 }
 
 // NewREST returns the storage of placementdecisions. In scheme, the Go type must be registered both
@@ -34,14 +59,10 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*bou
 		CreateStrategy:            main,
 		UpdateStrategy:            main,
 		DeleteStrategy:            main,
-		TableConvertor:            table.New(columns, cells),
+		TableConvertor:            convertor,
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, err
 	}
 	return bounded.New(store, "pd"), nil
-}
-
-func cells(decision *inventoryv1alpha1.PlacementDecision) []any {
-	return []any{int64(len(decision.Decisions)), decision.SchedulerName, decision.Annotations[v1alpha1.AnnotationDecisionWriter]}
 }

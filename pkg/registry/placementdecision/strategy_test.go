@@ -19,7 +19,6 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/apis/multicluster/v1alpha2"
 	registrystrategy "clusterpass.dev/pkg/registry/internal/strategy"
-	"clusterpass.dev/pkg/registry/internal/table"
 	"clusterpass.dev/test/integration/parity"
 	"clusterpass.dev/test/registrytest"
 )
@@ -143,9 +142,16 @@ func TestTable(t *testing.T) {
 		Decisions:     make([]inventoryv1alpha1.ClusterDecision, 2),
 		SchedulerName: "kueue",
 	}
-	printed, err := table.New(columns, cells).ConvertToTable(t.Context(), decision, nil)
+	printed, err := convertor.ConvertToTable(t.Context(), decision, nil)
 	require.NoError(t, err)
 	require.Len(t, printed.Rows, 1)
 	assert.Equal(t, []any{"train", int64(2), "kueue", "<unknown>", "kim"}, printed.Rows[0].Cells)
 	printed.DeepCopy()
+
+	inLater := genericapirequest.WithRequestInfo(t.Context(), &genericapirequest.RequestInfo{
+		APIGroup: v1alpha2.GroupName, APIVersion: v1alpha2.SchemeGroupVersion.Version,
+	})
+	printed, err = convertor.ConvertToTable(inLater, decision, nil)
+	require.NoError(t, err)
+	assert.Equal(t, []any{"train", "kueue", "<unknown>", int64(2), "kim"}, printed.Rows[0].Cells, "upstream's columns come first")
 }
