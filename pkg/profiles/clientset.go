@@ -38,8 +38,7 @@ type apis struct {
 
 // NewClientset returns upstream's clientset for the hub at config. Its requests are in the version
 // that versions find, and in v1alpha1 if they find none. In v1alpha2, objects are converted on
-// their way; patches are sent as they are, so they must be valid in both versions, and Apply and
-// ApplyStatus are refused by the hub.
+// their way. Patches are sent as they are, so they must be valid in both versions.
 func NewClientset(config *rest.Config, versions *Versions) (inventory.Interface, error) {
 	config = rest.CopyConfig(config)
 	config.Wrap(versions.Wrap)

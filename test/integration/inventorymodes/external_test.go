@@ -47,7 +47,7 @@ func TestExternal_CRDsBefore(t *testing.T) {
 			require.ErrorContains(t, err, "(NotFound)")
 		}
 	})
-	t.Run("entitlement is the same", func(t *testing.T) { expectEntitlement(t) })
+	t.Run("entitlement is the same", func(t *testing.T) { expectEntitlement(t, "jane") })
 	t.Run("grants are revoked", func(t *testing.T) { expectGrantsAreRevoked(t) })
 	t.Run("nobody writes decisions in the name of somebody else", func(t *testing.T) { expectDecisionWriters(t) })
 	t.Run("profiles come and go", func(t *testing.T) { expectProfilesAreFollowed(t) })
@@ -59,11 +59,11 @@ func TestExternal_CRDsBefore(t *testing.T) {
 }
 
 // expectEntitlement has a user ask before and after the rights that a person would grant.
-func expectEntitlement(t *testing.T) {
+func expectEntitlement(t *testing.T, name string) {
 	t.Helper()
-	user := hub.User(t, "jane")
-	r := request("external", "jane")
-	grantTo(t, "jane-asks", "jane",
+	user := hub.User(t, name)
+	r := request("external", name)
+	grantTo(t, name+"-asks", name,
 		rbacv1.PolicyRule{APIGroups: []string{clusterpass.Group}, Resources: []string{"authtokenrequests"}, Verbs: []string{"create"}})
 	before := memberObjects(t)
 
@@ -74,11 +74,11 @@ func expectEntitlement(t *testing.T) {
 	token := `create on clusterprofiles/token.multicluster.x-k8s.io "external" in namespace "default"`
 	require.Empty(t, cmp.Diff([]string{token, "bind:view on " + on, "in:default on " + on}, causes(err)))
 
-	_, missing := ask(t.Context(), user, request("nowhere", "jane"))
+	_, missing := ask(t.Context(), user, request("nowhere", name))
 	require.True(t, apierrors.IsForbidden(missing), "a user without entitlement can tell whether a profile exists: %v", missing)
 	require.Empty(t, cmp.Diff(before, memberObjects(t)), "a refusal changed the member")
 
-	grantTo(t, "jane-may", "jane",
+	grantTo(t, name+"-may", name,
 		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles/token"},
 			ResourceNames: []string{"external"}, Verbs: []string{"create"}},
 		rbacv1.PolicyRule{APIGroups: []string{multicluster.Group}, Resources: []string{"clusterprofiles"},

@@ -75,7 +75,7 @@ func TestExternal_V1alpha2(t *testing.T) {
 		assert.NotEmpty(t, profile.Labels["multicluster.x-k8s.io/inventory-member-id"])
 	})
 	t.Run("an ordinary user gets a token", func(t *testing.T) {
-		expectEntitlement(t)
+		expectEntitlement(t, "june")
 	})
 	t.Run("a grant is revoked", func(t *testing.T) {
 		grants := hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default")

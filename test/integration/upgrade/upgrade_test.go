@@ -187,7 +187,7 @@ func TestUpgrade(t *testing.T) {
 	t.Run("everything is as it was", func(t *testing.T) { assert.Empty(t, cmp.Diff(before, r.read(t))) })
 	t.Run("v1alpha2 is served and preferred", func(t *testing.T) { r.expectPreferred(t, later, later, earlier) })
 	t.Run("objects are read in v1alpha2", func(t *testing.T) { r.expectLater(t) })
-	t.Run("a watch goes on from what the release before has stored", func(t *testing.T) { r.expectWatch(t, before) })
+	t.Run("watches in each version see writes in both", func(t *testing.T) { r.expectWatch(t) })
 	t.Run("owners of fields stay", func(t *testing.T) {
 		assert.Contains(t, r.apply(t, later, "thief", "{displayName: Stolen, clusterManager: {name: upgrade}}"), `conflict with "owner"`)
 		assert.Empty(t, r.apply(t, later, "owner", "{displayName: Orca, clusterManager: {name: upgrade}}"))
@@ -214,14 +214,12 @@ func (r *releases) expectLater(t *testing.T) {
 	assert.Equal(t, "Legacy_Name", decision.Decisions[0].ClusterProfileRef.Name)
 }
 
-// expectWatch watches v1alpha2 from before the upgrade on, while v1alpha1 is written, and the other
-// way round.
-func (r *releases) expectWatch(t *testing.T, before stored) {
+// expectWatch watches both versions while both are written.
+func (r *releases) expectWatch(t *testing.T) {
 	t.Helper()
 	inEarlier, inLater := r.hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace),
 		r.hub.Clusterpass(t).MulticlusterV1alpha2().ClusterProfiles(namespace)
-	version := before["placementdecisions/slice"]["metadata"].(map[string]any)["resourceVersion"].(string)
-	from := metav1.ListOptions{ResourceVersion: version}
+	from := metav1.ListOptions{ResourceVersion: testenv.List(t, inEarlier, metav1.ListOptions{}).ResourceVersion}
 	watches := map[string]watch.Interface{
 		"v1alpha1": testenv.Must[watch.Interface](t)(inEarlier.Watch(t.Context(), from)),
 		"v1alpha2": testenv.Must[watch.Interface](t)(inLater.Watch(t.Context(), from)),
@@ -232,13 +230,13 @@ func (r *releases) expectWatch(t *testing.T, before stored) {
 	})
 	for name, events := range watches {
 		var seen []string
-		for event := range events.ResultChan() {
+		for len(seen) < 2 {
+			event := <-events.ResultChan()
 			object, ok := event.Object.(metav1.Object)
 			require.True(t, ok, "%s: %v", name, event)
-			if seen = append(seen, object.GetName()); len(seen) == 2 {
-				events.Stop()
-			}
+			seen = append(seen, object.GetName())
 		}
+		events.Stop()
 		assert.Equal(t, []string{"in-v1alpha1", "in-v1alpha2"}, seen, "the watch in %s", name)
 	}
 }
