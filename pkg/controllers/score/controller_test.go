@@ -59,6 +59,12 @@ func TestController_Create(t *testing.T) {
 	assert.Equal(t, v1alpha1.ScoreReasonCollected, score.Status.Conditions[0].Reason)
 }
 
+// The garbage collector looks for the owner in a version that the hub serves.
+func TestNewScore(t *testing.T) {
+	profile := &inventoryv1alpha1.ClusterProfile{TypeMeta: metav1.TypeMeta{APIVersion: "multicluster.x-k8s.io/v1alpha2"}}
+	assert.Equal(t, "multicluster.x-k8s.io/v1alpha2", newScore(profile).OwnerReferences[0].APIVersion)
+}
+
 func TestScoreName(t *testing.T) {
 	assert.Equal(t, "bravelion-usage", scoreName("bravelion"))
 	for _, length := range []int{247, 248, 250, 253} {

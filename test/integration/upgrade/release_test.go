@@ -18,7 +18,7 @@ import (
 )
 
 // releaseBefore is the last commit of the release before: it serves the inventory in v1alpha1
-// alone.
+// alone. A release that changes what is stored sets another one.
 const releaseBefore = "04faa9a388c34e76d062108e586937e3164dfd86"
 
 // serverOf returns the path of the clusterpass-apiserver of a commit of this repository, which it
