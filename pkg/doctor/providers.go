@@ -29,8 +29,8 @@ func checkProviders(_ context.Context, e *examination, f *findings) {
 	}
 }
 
-// deprecatedProviders returns the names of the providers in credentialProviders that accessProviders
-// does not have.
+// deprecatedProviders returns the names of the providers in credentialProviders that
+// accessProviders does not have.
 func deprecatedProviders(profile *inventoryv1alpha1.ClusterProfile) []string {
 	var names []string
 	for i := range profile.Status.CredentialProviders {

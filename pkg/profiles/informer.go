@@ -78,10 +78,9 @@ func WithoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// Decode returns object, of either version, as a ClusterProfile: v1alpha2 has no field that v1alpha1
-// has not. It leaves out what the type cannot hold: a time
-// becomes the beginning of 1970, an access provider goes, and if that is not enough the whole
-// status or spec does.
+// Decode returns object, of either version, as a ClusterProfile: v1alpha2 has no field that
+// v1alpha1 has not. It leaves out what the type cannot hold: a time becomes the beginning of 1970,
+// an access provider goes, and if that is not enough the whole status or spec does.
 func Decode(ctx context.Context, object *unstructured.Unstructured) *inventoryv1alpha1.ClusterProfile {
 	profile := &inventoryv1alpha1.ClusterProfile{}
 	err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, profile)

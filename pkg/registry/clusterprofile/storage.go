@@ -80,7 +80,9 @@ var columns = []metav1.TableColumnDefinition{
 }
 
 func displayName(priority int32) metav1.TableColumnDefinition {
-	return metav1.TableColumnDefinition{Name: "Display Name", Type: "string", Priority: priority, Description: "Name of the cluster for people."}
+	return metav1.TableColumnDefinition{
+		Name: "Display Name", Type: "string", Priority: priority, Description: "Name of the cluster for people.",
+	}
 }
 
 func cells(profile *inventoryv1alpha1.ClusterProfile) []any {

@@ -91,6 +91,7 @@ func TestExternal_V1alpha2(t *testing.T) {
 			changeCRDs(t, serve(version))
 			expectToken(t, hub.RESTConfig(), request("external", "after-"+version))
 			expectHealthy(t)
+			expectFollowed(t, "after-"+version)
 		}
 	})
 	t.Run("a hub that serves no version any more is told", func(t *testing.T) {
@@ -213,7 +214,8 @@ func expectPlacement(t *testing.T, kubeconfig string) {
 	chosen("external")
 	assert.Contains(t, clusterpassCLI(t, kubeconfig, "explain", "placement", "any"), "external")
 
-	testenv.Patch(t, placements, "any", `{"spec":{"predicates":[{"requiredClusterSelector":{"labelSelector":{"matchLabels":{"none":"such"}}}}]}}`)
+	const none = `{"requiredClusterSelector":{"labelSelector":{"matchLabels":{"none":"such"}}}}`
+	testenv.Patch(t, placements, "any", `{"spec":{"predicates":[`+none+`]}}`)
 	chosen()
 	testenv.Patch(t, placements, "any", `{"spec":{"predicates":null}}`)
 	chosen("external")
@@ -225,6 +227,30 @@ func expectPlacement(t *testing.T, kubeconfig string) {
 		}
 		return err
 	})
+}
+
+// expectFollowed has a Placement choose the member by a label that it gets now: the controllers see
+// the label and write the decision, in whatever version.
+func expectFollowed(t *testing.T, name string) {
+	t.Helper()
+	testenv.MustKubectl(t, hub.Kubeconfig(), "", "label", "clusterprofiles", "external", name+"=yes")
+	placements := hub.Clusterpass(t).ClusterpassV1alpha1().Placements("default")
+	labelled := metav1.LabelSelector{MatchLabels: map[string]string{name: "yes"}}
+	testenv.Create(t, placements, &clusterpassv1alpha1.Placement{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: clusterpassv1alpha1.PlacementSpec{Predicates: []clusterpassv1alpha1.ClusterPredicate{{
+			RequiredClusterSelector: clusterpassv1alpha1.ClusterSelector{LabelSelector: labelled},
+		}}},
+	})
+	testenv.Eventually(t, func(ctx context.Context) error {
+		out, err := testenv.Kubectl(ctx, hub.Kubeconfig(), "", "get", "placementdecisions", "-l", inventoryv1alpha1.DecisionKeyLabel+"="+name,
+			"-o", "jsonpath={.items[*].decisions[*].clusterProfileRef.name}")
+		if err == nil && out != "external" {
+			err = fmt.Errorf("decided: %q", out)
+		}
+		return err
+	})
+	require.NoError(t, placements.Delete(t.Context(), name, metav1.DeleteOptions{}))
 }
 
 // expectCredentialSet has a set keep a Secret for the member, and end it.

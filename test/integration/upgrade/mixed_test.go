@@ -5,7 +5,6 @@ package upgrade
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -101,55 +100,52 @@ func TestUpgrade_NamespaceDeletion(t *testing.T) {
 	port := service.listener.Addr().(*net.TCPAddr).Port
 	require.NoError(t, testenv.RegisterAPIServices(ctx, hub.RESTConfig(), port, direct.CAData, later, earlier, own))
 
-	// Once in half a minute the hub looks whether v1alpha2 is there, and deletes no namespace if not.
-	require.NoError(t, wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
-		left, err := deleteNamespace(ctx, t, hub, func() { service.lead(ports[0]) }, func() { service.lead(ports[1]) })
-		return left, err
-	}))
+	// The hub looks every half a minute whether v1alpha2 is there, and deletes no namespace if not.
+	// What is deleted between two looks shows it.
+	var err error
+	for attempt := 0; ; attempt++ {
+		require.NoError(t, ctx.Err(), "no profile is left of a namespace: %v", err)
+		var left bool
+		left, err = deleteNamespace(ctx, t, hub, fmt.Sprintf("fleet-%d", attempt),
+			func() { service.lead(ports[0]) }, func() { service.lead(ports[1]) })
+		if left {
+			return
+		}
+	}
 }
 
 // deleteNamespace deletes a namespace with a profile while the release before answers. It returns
 // whether the profile is there when the namespace is made again.
-func deleteNamespace(ctx context.Context, t *testing.T, hub *testenv.Cluster, before, today func()) (bool, error) {
+func deleteNamespace(ctx context.Context, t *testing.T, hub *testenv.Cluster, name string, before, today func()) (bool, error) {
 	t.Helper()
-	namespaces, profiles := hub.Kube(t).CoreV1().Namespaces(), hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace)
-	create := func() error {
-		_, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-		return err
-	}
-	gone := func(ctx context.Context) (bool, error) {
-		_, err := namespaces.Get(ctx, namespace, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return true, nil
-		}
-		return false, err
-	}
-	if err := create(); err != nil {
+	namespaces, profiles := hub.Kube(t).CoreV1().Namespaces(), hub.Inventory(t).ApisV1alpha1().ClusterProfiles(name)
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := namespaces.Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return false, err
 	}
 	if _, err := profiles.Create(ctx, testenv.NewProfile("left", "upgrade"), metav1.CreateOptions{}); err != nil {
 		return false, err
 	}
 	before()
-	if err := namespaces.Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil {
+	defer today()
+	if err := namespaces.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 		return false, err
 	}
 	// It goes at once, or not before v1alpha2 is back.
-	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 10*time.Second, true, gone)
-	today()
-	if wait.Interrupted(err) {
-		return false, errors.Join(wait.PollUntilContextCancel(ctx, time.Second, true, gone))
-	}
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		_, err := namespaces.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	})
 	if err != nil {
 		return false, err
 	}
-	if err := create(); err != nil {
+	today()
+	if _, err := namespaces.Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return false, err
 	}
 	_, err = profiles.Get(ctx, "left", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		err = namespaces.Delete(ctx, namespace, metav1.DeleteOptions{})
-		return false, errors.Join(err, wait.PollUntilContextCancel(ctx, time.Second, true, gone))
-	}
 	return err == nil, err
 }

@@ -39,7 +39,8 @@ func serverOf(t *testing.T, commit string) string {
 	flags, err := run(t.Context(), root, "hack/version-ldflags.sh")
 	require.NoError(t, err, flags)
 	built := filepath.Join(source, "built")
-	out, err = run(t.Context(), source, "go", "build", "-trimpath", "-ldflags", strings.TrimSpace(flags), "-o", built, "./cmd/clusterpass-apiserver")
+	out, err = run(t.Context(), source,
+		"go", "build", "-trimpath", "-ldflags", strings.TrimSpace(flags), "-o", built, "./cmd/clusterpass-apiserver")
 	require.NoError(t, err, out)
 	// It appears at once or not at all.
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))

@@ -99,7 +99,8 @@ func (r *releases) read(t *testing.T) stored {
 		earlier.WithResource("clusterprofiles"), earlier.WithResource("placementdecisions"),
 		own.WithResource("placements"), own.WithResource("clusterscores"), own.WithResource("clustercredentialsets"),
 	} {
-		list := testenv.Must[*unstructured.UnstructuredList](t)(client.Resource(resource).Namespace(namespace).List(t.Context(), metav1.ListOptions{}))
+		list := testenv.Must[*unstructured.UnstructuredList](t)(
+			client.Resource(resource).Namespace(namespace).List(t.Context(), metav1.ListOptions{}))
 		for i := range list.Items {
 			found[resource.Resource+"/"+list.Items[i].GetName()] = list.Items[i].Object
 		}
@@ -226,7 +227,8 @@ func (r *releases) expectWatch(t *testing.T) {
 	}
 	testenv.Create(t, inEarlier, testenv.NewProfile("in-v1alpha1", "upgrade"))
 	testenv.Create(t, inLater, &v1alpha2.ClusterProfile{
-		ObjectMeta: metav1.ObjectMeta{Name: "in-v1alpha2"}, Spec: v1alpha2.ClusterProfileSpec{ClusterManager: v1alpha2.ClusterManager{Name: "upgrade"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "in-v1alpha2"},
+		Spec:       v1alpha2.ClusterProfileSpec{ClusterManager: v1alpha2.ClusterManager{Name: "upgrade"}},
 	})
 	for name, events := range watches {
 		var seen []string
