@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -59,6 +60,25 @@ func TestVersions_Resource(t *testing.T) {
 			assert.Equal(t, test.want, got.Version)
 		})
 	}
+	t.Run("each resource has its own", func(t *testing.T) {
+		versions := NewVersions(&fakediscovery.FakeDiscovery{Fake: &clienttesting.Fake{Resources: []*metav1.APIResourceList{
+			{GroupVersion: earlier.String(), APIResources: []metav1.APIResource{{Name: ClusterProfiles}}},
+			{GroupVersion: later.String(), APIResources: []metav1.APIResource{{Name: PlacementDecisions}}},
+		}}})
+		for resource, want := range map[string]string{ClusterProfiles: "v1alpha1", PlacementDecisions: "v1alpha2"} {
+			got, err := versions.Resource(t.Context(), resource)
+			require.NoError(t, err)
+			assert.Equal(t, want, got.Version, resource)
+		}
+	})
+	t.Run("a hub that does not answer", func(t *testing.T) {
+		fake := &clienttesting.Fake{}
+		fake.AddReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewServiceUnavailable("later")
+		})
+		_, err := NewVersions(&fakediscovery.FakeDiscovery{Fake: fake}).Resource(t.Context(), ClusterProfiles)
+		assert.True(t, apierrors.IsServiceUnavailable(err), "it is not without ClusterProfiles: %v", err)
+	})
 	t.Run("a resource that the hub does not have, in a version that it serves", func(t *testing.T) {
 		_, err := serving(earlier, later).Resource(t.Context(), PlacementDecisions)
 		assert.True(t, apimeta.IsNoMatchError(err), "%v", err)
