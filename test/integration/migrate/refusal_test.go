@@ -95,13 +95,13 @@ func TestMigrate_InTheWay(t *testing.T) {
 			"spec.versions[].served: false", "--inventory=External")
 		deleteCRD(t, c, definition.Name)
 	})
-	t.Run("ClusterProfiles of a later version alone", func(t *testing.T) {
+	t.Run("ClusterProfiles of a version that clusterpass does not know", func(t *testing.T) {
 		before := c.list(t).profiles
-		c.serveLater(t, true)
+		c.serveUnknown(t, true)
 		err := newAttempt(t, port).run(t)
-		require.ErrorContains(t, err, "clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1")
+		require.ErrorContains(t, err, "clusterprofiles.multicluster.x-k8s.io does not serve v1alpha1 or v1alpha2")
 		require.ErrorContains(t, err, "This run has changed nothing on the hub")
-		c.serveLater(t, false)
+		c.serveUnknown(t, false)
 		assert.Empty(t, cmp.Diff(before, c.list(t).profiles))
 	})
 	t.Run("no Service", func(t *testing.T) {
@@ -128,19 +128,19 @@ func TestMigrate_InTheWay(t *testing.T) {
 	})
 }
 
-// serveLater has the definition of ClusterProfile serve v1alpha2 alone, with the schema of
+// serveUnknown has the definition of ClusterProfile serve v1beta1 alone, with the schema of
 // v1alpha1, or v1alpha1 alone again.
-func (c clients) serveLater(t *testing.T, later bool) {
+func (c clients) serveUnknown(t *testing.T, unknown bool) {
 	t.Helper()
 	definitions := c.crds.ApiextensionsV1().CustomResourceDefinitions()
 	definition := testenv.Get(t, definitions, "clusterprofiles.multicluster.x-k8s.io")
 	stored := &definition.Spec.Versions[0]
-	stored.Served = !later
+	stored.Served = !unknown
 	definition.Spec.Versions = definition.Spec.Versions[:1]
 	served := stored.Name
-	if later {
+	if unknown {
 		next := *stored.DeepCopy()
-		next.Name, next.Served, next.Storage = "v1alpha2", true, false
+		next.Name, next.Served, next.Storage = "v1beta1", true, false
 		definition.Spec.Versions, served = append(definition.Spec.Versions, next), next.Name
 	}
 	testenv.Update(t, definitions, definition)
