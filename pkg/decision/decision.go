@@ -7,6 +7,7 @@ package decision
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"slices"
 	"strconv"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -23,7 +24,7 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
-	"clusterpass.dev/pkg/hub"
+	"clusterpass.dev/pkg/profiles"
 	"clusterpass.dev/pkg/words"
 )
 
@@ -35,25 +36,14 @@ var ErrNotServed = fmt.Errorf("the hub serves PlacementDecisions in no version o
 	"if a CustomResourceDefinition serves its ClusterProfiles, install that of PlacementDecisions, too (docs/placement.md, Decisions)",
 	inventoryv1alpha1.Group)
 
-// resource is that of PlacementDecisions.
-const resource = "placementdecisions"
-
 // Served returns nil if the hub serves PlacementDecisions, and ErrNotServed if it does not. Any
 // other error says why that is unknown.
 func Served(client discovery.ServerResourcesInterface) error {
-	for _, version := range hub.InventoryVersions {
-		found, err := client.ServerResourcesForGroupVersion(version.String())
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("looking for PlacementDecisions: %w", err)
-		}
-		if slices.ContainsFunc(found.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
-			return nil
-		}
+	_, err := profiles.NewVersions(client).Resource(context.Background(), profiles.PlacementDecisions)
+	if apimeta.IsNoMatchError(err) {
+		return ErrNotServed
 	}
-	return ErrNotServed
+	return err
 }
 
 // keyHash is how many hexadecimal digits of a hash end a decision-key that is made of a name too

@@ -131,6 +131,6 @@ func TestServed(t *testing.T) {
 		err := Served(hub.Discovery())
 		require.Error(t, err)
 		require.NotErrorIs(t, err, ErrNotServed)
-		assert.Contains(t, err.Error(), "looking for PlacementDecisions")
+		assert.Contains(t, err.Error(), "asking the hub which version of placementdecisions it serves")
 	})
 }
