@@ -18,16 +18,25 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
-// maxSecretProfiles bounds how many ClusterProfiles one Secret can name.
-const maxSecretProfiles = 64
+// MaxSecretProfiles bounds how many ClusterProfiles one Secret can name.
+const MaxSecretProfiles = 64
 
 // SecretProfiles returns the ClusterProfiles that the annotation ClusterProfileAnnotation of a
 // Secret names: the first 64, without what is not NAMESPACE/NAME.
 func SecretProfiles(secret metav1.Object) []types.NamespacedName {
+	return profilesIn(secret, ClusterProfileAnnotation)
+}
+
+// LeavingProfiles is SecretProfiles for LeavingProfilesAnnotation.
+func LeavingProfiles(secret metav1.Object) []types.NamespacedName {
+	return profilesIn(secret, LeavingProfilesAnnotation)
+}
+
+func profilesIn(secret metav1.Object, annotation string) []types.NamespacedName {
 	var all []types.NamespacedName
-	for written := range strings.SplitSeq(secret.GetAnnotations()[ClusterProfileAnnotation], ",") {
+	for written := range strings.SplitSeq(secret.GetAnnotations()[annotation], ",") {
 		name, err := cache.ParseObjectName(strings.TrimSpace(written))
-		if err == nil && name.Namespace != "" && name.Name != "" && len(all) < maxSecretProfiles {
+		if err == nil && name.Namespace != "" && name.Name != "" && len(all) < MaxSecretProfiles {
 			all = append(all, name.AsNamespacedName())
 		}
 	}

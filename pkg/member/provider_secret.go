@@ -66,7 +66,7 @@ func (p *secretProvider) find(
 	}
 	return &source{
 		key:     newAccessKey(kubeconfig, []byte(reference.Context), []byte(allowed), []byte(joined)),
-		leaving: leavingOf(secret),
+		leaving: LeavingOf(secret, profile.Namespace, profile.Name),
 		open: func() (*access, error) {
 			access, err := openKubeconfig(kubeconfig, reference.Context, allowed)
 			if err != nil {

@@ -50,6 +50,10 @@ const (
 	// it any more. Its value is the time since when, in RFC 3339. `kubectl clusterpass unjoin` sets
 	// it, and `kubectl clusterpass join` removes it.
 	LeavingAnnotation = "clusterpass.dev/leaving"
+	// LeavingProfilesAnnotation names those ClusterProfiles of a Secret that nobody gets a token for any
+	// more, while the member stays for the others. It is written as ClusterProfileAnnotation is, by the
+	// same commands as LeavingAnnotation, which is for all of them.
+	LeavingProfilesAnnotation = "clusterpass.dev/leaving-profiles"
 	// LabelJoinedBy is the label of objects that join creates on a member. Its value is the ID of
 	// the hub. Objects of grants have another label, clusterpass.dev/hub-id: a hub deletes objects
 	// with that label that belong to no grant.
@@ -264,7 +268,7 @@ func (s *SecretInformers) OnChange(changed func(profile cache.ObjectName)) error
 	}
 	handler := coreinformers.SecretDetailedHandlerFuncs{
 		AddFunc: func(added *corev1.Secret, initial bool) {
-			if !initial || leavingOf(added) != nil {
+			if !initial || isMarked(added) {
 				call(added)
 			}
 		},
@@ -291,7 +295,8 @@ func (s *SecretInformers) OnChange(changed func(profile cache.ObjectName)) error
 // member that is leaving.
 const CauseLeaving metav1.CauseType = "MemberLeaving"
 
-// Leaving says that a member is being taken out of the hub: its Secret has LeavingAnnotation.
+// Leaving says that a ClusterProfile is being taken out of the hub, with or without its member: the
+// Secret has LeavingAnnotation, or names the profile in LeavingProfilesAnnotation.
 type Leaving struct {
 	// Since is when that began; zero if the annotation does not say.
 	Since time.Time
@@ -306,14 +311,23 @@ func (l *Leaving) String() string {
 	return fmt.Sprintf("the cluster is leaving this hub%s: `kubectl clusterpass unjoin` is removing it; to keep it, join it again", since)
 }
 
-// leavingOf returns what the Secret of a member says.
-func leavingOf(secret *corev1.Secret) *Leaving {
-	value, ok := secret.Annotations[LeavingAnnotation]
-	if !ok {
-		return nil
+// isMarked returns whether a ClusterProfile of a Secret is leaving.
+func isMarked(secret *corev1.Secret) bool {
+	return slices.ContainsFunc(SecretProfiles(secret), func(of types.NamespacedName) bool {
+		return LeavingOf(secret, of.Namespace, of.Name) != nil
+	})
+}
+
+// LeavingOf returns the mark of a ClusterProfile in the Secret that has its kubeconfig, or nil.
+func LeavingOf(secret metav1.Object, namespace, name string) *Leaving {
+	if value, ok := secret.GetAnnotations()[LeavingAnnotation]; ok {
+		since, _ := time.Parse(time.RFC3339, value) // what can't be parsed is zero
+		return &Leaving{Since: since}
 	}
-	since, _ := time.Parse(time.RFC3339, value) // what can't be parsed is zero
-	return &Leaving{Since: since}
+	if slices.Contains(LeavingProfiles(secret), types.NamespacedName{Namespace: namespace, Name: name}) {
+		return &Leaving{}
+	}
+	return nil
 }
 
 // MendCredential returns a sentence that says how to give clusterpass a new credential for the
