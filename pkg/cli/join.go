@@ -4,21 +4,16 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/utils/ptr"
 
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/join"
@@ -29,6 +24,13 @@ const (
 	flagMemberKubeconfig = "member-kubeconfig"
 	flagConsumers        = "consumer-service-account"
 	flagCredentialOnly   = "credential-only" //nolint:gosec // a flag, not a credential
+)
+
+var (
+	// allowFlags say what a member allows.
+	allowFlags = []string{"allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces", "allow-rules", "allow-usage"}
+	// profileFlags say what join writes to the ClusterProfile.
+	profileFlags = []string{"cluster-manager", "labels", "member-id", "taint", flagConsumers, "consumer-cluster-roles"}
 )
 
 // targetFlags are what join and unjoin have in common.
@@ -82,6 +84,8 @@ type joinOptions struct {
 	// taints are KEY[=VALUE]:EFFECT.
 	taints  []string
 	allowed join.Allowed
+	// adopt excludes what would be written to the ClusterProfile.
+	adopt bool
 	// credentialOnly excludes what says what is allowed.
 	credentialOnly bool
 	revokeGrants   bool
@@ -103,12 +107,19 @@ On the member, this creates the ServiceAccount clusterpass in namespace clusterp
 hub cannot give anybody more. Unless you set --allow-usage=false, the hub may also list nodes and pods, to count what is free. On the
 hub, join creates a Secret with a kubeconfig for that account, and the ClusterProfile.
 
-Run it again to allow other roles or namespaces: it changes only what differs.`,
+Run it again to allow other roles or namespaces: it changes only what differs.
+
+With --adopt, the ClusterProfile is one that another cluster manager has made, such as Open Cluster Management: join writes nothing to it.
+If the member has a Secret for another ClusterProfile already, that Secret is for this one, too, and the member allows what it allowed
+unless flags say more.`,
 		Example: `  # Let the hub bind view and edit, and create ServiceAccounts in namespaces default and team-a of the cluster
   kubectl clusterpass join bravelion --member-context bravelion-admin --allow-cluster-roles view,edit --allow-namespaces default,team-a
 
   # The hub reaches the cluster at another address than you do
   kubectl clusterpass join bravelion --member-context bravelion-admin --member-server https://bravelion.internal:6443
+
+  # Use the ClusterProfile that another cluster manager has made in namespace fleet
+  kubectl clusterpass join bravelion --namespace fleet --adopt --member-context bravelion-admin --allow-cluster-roles view,edit
 
   # No placement chooses the cluster until you have tried it out and removed the taint
   kubectl clusterpass join bravelion --member-context bravelion-admin --taint example.com/new=true:NoSelect
@@ -121,13 +132,16 @@ Run it again to allow other roles or namespaces: it changes only what differs.`,
 			if o.allowed.AllClusterRoles && !cmd.Flags().Changed("allow-cluster-roles") {
 				o.allowed.ClusterRoles = nil
 			}
-			return o.run(cmd.Context(), args[0])
+			if err := o.checkAdopt(cmd.Flags().Changed); err != nil {
+				return err
+			}
+			keep := o.adopt && !slices.ContainsFunc(allowFlags, cmd.Flags().Changed)
+			return o.run(cmd.Context(), args[0], keep)
 		},
 	}
 	o.addFlags(cmd)
 	cmd.MarkFlagsOneRequired(flagMemberContext, flagMemberKubeconfig)
-	for _, flag := range []string{"labels", "member-id", "taint", "allow-cluster-roles", "allow-all-cluster-roles", "allow-namespaces",
-		"allow-rules", "allow-usage", "member-server", flagConsumers, "revoke-grants"} {
+	for _, flag := range slices.Concat(allowFlags, []string{"labels", "member-id", "taint", "member-server", flagConsumers, "revoke-grants"}) {
 		cmd.MarkFlagsMutuallyExclusive(flagCredentialOnly, flag)
 	}
 	return cmd
@@ -157,14 +171,25 @@ func (o *joinOptions) addFlags(cmd *cobra.Command) {
 			"they get tokens for this ServiceAccount of the member, given as NAMESPACE/NAME, if their own rights on the hub allow it.")
 	flags.StringSliceVar(&o.consumerRoles, "consumer-cluster-roles", []string{"view"},
 		"ClusterRoles of the ServiceAccount of --"+flagConsumers+".")
+	flags.BoolVar(&o.adopt, "adopt", false, "Use a ClusterProfile that another cluster manager has made, and write nothing to it.")
 	flags.BoolVar(&o.credentialOnly, flagCredentialOnly, false, "Only repair the hub's access to a joined member: "+
 		"renew its token if needed, and restore its account and rights on the member if they were lost.")
 	flags.BoolVar(&o.revokeGrants, "revoke-grants", false,
 		"Revoke the grants that need what an earlier join allowed and this one does not. Without this flag, join names them and changes nothing.")
-	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True.")
+	flags.BoolVar(&o.wait, "wait", true, "Wait until the ClusterProfile's condition ControlPlaneHealthy is True. "+
+		"With --adopt: until the hub finds the Secret. Health is for the cluster manager to say.")
 }
 
-func (o *joinOptions) run(ctx context.Context, name string) error {
+// checkAdopt refuses flags that would be written to a ClusterProfile that is to be adopted.
+func (o *joinOptions) checkAdopt(changed func(flag string) bool) error {
+	if i := slices.IndexFunc(profileFlags, changed); o.adopt && i >= 0 {
+		return fmt.Errorf("--%s says what join writes to the ClusterProfile: with --adopt it writes nothing there", profileFlags[i])
+	}
+	return nil
+}
+
+// run joins a member. keepAllowed leaves what it allows to other ClusterProfiles as it is.
+func (o *joinOptions) run(ctx context.Context, name string, keepAllowed bool) error {
 	target, member, err := o.load(name)
 	if err != nil {
 		return err
@@ -177,7 +202,8 @@ func (o *joinOptions) run(ctx context.Context, name string) error {
 		return err
 	}
 	options := &join.Options{Target: target, Member: *member, Allowed: o.allowed, Consumers: consumers, Labels: o.labels,
-		MemberID: o.memberID, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants, Wait: o.wait}
+		MemberID: o.memberID, Adopt: o.adopt, KeepAllowed: keepAllowed, CredentialOnly: o.credentialOnly, RevokeGrants: o.revokeGrants,
+		Wait: o.wait}
 	for _, written := range o.taints {
 		taint, err := join.ParseTaint(written)
 		if err != nil {
@@ -222,7 +248,10 @@ First it marks the member as leaving: requests for tokens are refused, and Clust
 AuthTokenGrants of the member, and waits until their tokens have ended. Then it removes the ClusterProfile and the Secret on the hub. With
 --member-context or --member-kubeconfig it also removes what join made on the member, and what the hub could not revoke there. The
 namespaces of --allow-namespaces stay, and everything that others have in them. If interrupted, run the same command to resume. To keep
-the member instead, join it again: that removes the mark.`,
+the member instead, join it again: that removes the mark.
+
+A ClusterProfile that another cluster manager has made is never deleted. If the Secret is for other ClusterProfiles, too, only this one
+is taken out of it, and Secret and member stay.`,
 		Example: `  # Remove bravelion, and clean it up
   kubectl clusterpass unjoin bravelion --member-context bravelion-admin
 
@@ -243,73 +272,4 @@ func (o *unjoinOptions) run(ctx context.Context, name string) error {
 		return err
 	}
 	return join.Undo(ctx, &join.UnjoinOptions{Target: target, Member: member, AbandonMember: o.abandon})
-}
-
-// memberFlags say how the user reaches a member, beside the hub.
-type memberFlags struct {
-	kubeconfig, context, server string
-}
-
-// load returns the member, or nil if neither a context nor a kubeconfig is given. A kubeconfig
-// alone is its current context.
-func (f *memberFlags) load(hub *genericclioptions.ConfigFlags) (*join.Member, error) {
-	if f.context == "" && f.kubeconfig == "" {
-		return nil, nil //nolint:nilnil // that there is none is an answer
-	}
-	config := f.clientConfig(hub)
-	raw, err := config.RawConfig()
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig of the member: %w", err)
-	}
-	name := cmp.Or(f.context, raw.CurrentContext)
-	if name == "" {
-		return nil, fmt.Errorf("the kubeconfig %s has no current context; choose one with --%s", f.kubeconfig, flagMemberContext)
-	}
-	endpoint, err := f.endpoint(&raw, name)
-	if err != nil {
-		return nil, err
-	}
-	client, err := config.ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("context %q of the member: %w", name, err)
-	}
-	return &join.Member{Config: client, Endpoint: *endpoint}, nil
-}
-
-// clientConfig returns the kubeconfig that the member's context is in, with that context as the
-// current one.
-func (f *memberFlags) clientConfig(hub *genericclioptions.ConfigFlags) clientcmd.ClientConfig {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = cmp.Or(f.kubeconfig, ptr.Deref(hub.KubeConfig, ""))
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
-}
-
-// endpoint returns the cluster of the context, with its CA inline and by the address that the hub
-// is to use.
-func (f *memberFlags) endpoint(config *clientcmdapi.Config, name string) (*clientcmdapi.Cluster, error) {
-	context, ok := config.Contexts[name]
-	if !ok {
-		return nil, fmt.Errorf("the member's kubeconfig has no context %q", name)
-	}
-	cluster, ok := config.Clusters[context.Cluster]
-	if !ok {
-		return nil, fmt.Errorf("the member's kubeconfig has no cluster %q for context %q", context.Cluster, name)
-	}
-	for field, value := range map[string]string{"server": cluster.Server, "proxy-url": cluster.ProxyURL} {
-		// client-go's own words would quote it, with a password that may be in there.
-		if _, err := url.Parse(value); err != nil {
-			return nil, fmt.Errorf("the member's context %q: its %s is not a URL", name, field)
-		}
-	}
-	endpoint := cluster.DeepCopy()
-	endpoint.Server = cmp.Or(f.server, endpoint.Server)
-	if len(endpoint.CertificateAuthorityData) > 0 || endpoint.CertificateAuthority == "" {
-		return endpoint, nil
-	}
-	ca, err := os.ReadFile(endpoint.CertificateAuthority)
-	if err != nil {
-		return nil, fmt.Errorf("certificate-authority of context %q: %w", name, err)
-	}
-	endpoint.CertificateAuthorityData = ca
-	return endpoint, nil
 }

@@ -14,20 +14,19 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
-	"clusterpass.dev/pkg/names"
 )
 
 const (
@@ -41,74 +40,6 @@ const (
 	// kubeconfigKey is the key in the hub's Secret.
 	kubeconfigKey = "kubeconfig"
 )
-
-func (j *joiner) profileName() string { return j.Namespace + "/" + j.Name }
-
-// secretNames returns the names that the hub's Secret for a ClusterProfile may have, in the
-// namespace of clusterpass: the plain one, if it is not too long, and one with a hash for where the
-// plain one is another's. a-b/c and a/b-c share the plain one.
-func secretNames(namespace, name string) []string {
-	plain := "member-" + namespace + "-" + name
-	hashed := names.WithHash(plain, namespace, name)
-	if len(plain) > validation.DNS1123SubdomainMaxLength {
-		return []string{hashed}
-	}
-	return []string{plain, hashed}
-}
-
-// secret returns the hub's Secret, nil if there is none. Whose a Secret is says its annotation.
-// From then on j.secretName is its name, or that under which it is to be made: the first that
-// nobody has.
-func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
-	j.secretName = ""
-	var taken error
-	for _, name := range secretNames(j.Namespace, j.Name) {
-		secret, err := j.hub.kube.CoreV1().Secrets(hub.SystemNamespace).Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			j.secretName = cmp.Or(j.secretName, name)
-		case err != nil:
-			return nil, j.hub.failed("read", ref(secretKind, hub.SystemNamespace, name), err)
-		case j.isOfProfile(secret):
-			j.secretName = name
-			return secret, nil
-		default:
-			taken = j.takenBy(secret)
-		}
-	}
-	if j.secretName == "" {
-		return nil, taken
-	}
-	return nil, nil //nolint:nilnil // that it is not there is an answer
-}
-
-// isOfProfile returns whether a Secret of the hub is for the ClusterProfile.
-func (j *joiner) isOfProfile(secret metav1.Object) bool {
-	return secret.GetAnnotations()[member.ClusterProfileAnnotation] == j.profileName()
-}
-
-func (j *joiner) takenBy(secret metav1.Object) error {
-	return fmt.Errorf("hub: %s exists and is not for ClusterProfile %s but for %q; delete it, or join under another name",
-		ref(secretKind, hub.SystemNamespace, secret.GetName()), j.profileName(), secret.GetAnnotations()[member.ClusterProfileAnnotation])
-}
-
-// otherProfiles returns the names of the other ClusterProfiles that have a kubeconfig for the
-// member: by its UID, or, where they were joined by hand and say none, by one of ways.
-func (j *joiner) otherProfiles(ctx context.Context, ways ...*clientcmdapi.Cluster) ([]string, error) {
-	secrets, err := j.hub.kube.CoreV1().Secrets(hub.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: member.KubeconfigLabel})
-	if err != nil {
-		return nil, j.hub.failed("list", "secrets in "+hub.SystemNamespace, err)
-	}
-	var others []string
-	for i := range secrets.Items {
-		annotations := secrets.Items[i].Annotations
-		of, id := annotations[member.ClusterProfileAnnotation], annotations[member.MemberUIDAnnotation]
-		if of != j.profileName() && (id == j.memberID || id == "" && leadsBy(&secrets.Items[i], ways)) {
-			others = append(others, cmp.Or(of, "of secret/"+secrets.Items[i].Name))
-		}
-	}
-	return others, nil
-}
 
 // renew gives the hub a token that works where the one it has does not, or is about to expire. What
 // that takes on the member, and the rights that it had there, are made again where they are lost.
@@ -129,13 +60,31 @@ func (j *joiner) renew(ctx context.Context, m *Member) error {
 	if err := j.restore(ctx); err != nil {
 		return err
 	}
-	return j.credentialReady(ctx, m, old, func(token string) ([]byte, error) {
-		kubeconfig, err := member.WithKubeconfigToken(old.Data[kubeconfigKey], "", token)
+	return j.credentialReady(ctx, m, old, renewed(old))
+}
+
+// renewed returns a function that returns the kubeconfig of a Secret with another token.
+func renewed(secret *corev1.Secret) func(token string) ([]byte, error) {
+	return func(token string) ([]byte, error) {
+		kubeconfig, err := member.WithKubeconfigToken(secret.Data[kubeconfigKey], "", token)
 		if err != nil {
-			return nil, fmt.Errorf("hub: %s: %w; join again without --credential-only", ref(secretKind, old.Namespace, old.Name), err)
+			return nil, fmt.Errorf("hub: %s: %w; join again without --credential-only", ref(secretKind, secret.Namespace, secret.Name), err)
 		}
 		return kubeconfig, nil
-	})
+	}
+}
+
+// kubeconfigFor returns a function that returns the kubeconfig for the hub with a token. secret is
+// the hub's, or nil. Where that is for other ClusterProfiles, too, it keeps its address.
+func (j *joiner) kubeconfigFor(m *Member, secret *corev1.Secret) func(token string) ([]byte, error) {
+	if secret == nil || len(j.sharing) == 0 {
+		return func(token string) ([]byte, error) { return j.kubeconfig(m, token) }
+	}
+	if !leadsBy(secret, []*clientcmdapi.Cluster{&m.Endpoint}) {
+		fmt.Fprintf(j.Out, "warning: %s keeps its address and CA, which ClusterProfile %s uses, too\n",
+			ref(secretKind, secret.Namespace, secret.Name), written(j.sharing))
+	}
+	return renewed(secret)
 }
 
 // credentialReady makes the hub's Secret, which is old, or is not there, have a kubeconfig for the
@@ -154,19 +103,34 @@ func (j *joiner) credentialReady(
 	if old != nil && bytes.Equal(old.Data[kubeconfigKey], kubeconfig) &&
 		old.Labels[member.KubeconfigLabel] == "true" && old.Annotations[member.MemberUIDAnnotation] == j.memberID {
 		// Whoever has renewed the token owns it: what is right is not applied, lest we own it, too.
+		if !j.isOfProfile(old) {
+			return j.addName(ctx)
+		}
 		j.hub.found(ref(secretKind, hub.SystemNamespace, j.secretName), "unchanged")
 		return nil
 	}
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return j.applySecret(ctx, old, kubeconfig) })
+}
+
+// applySecret applies the hub's Secret, which is old, or is not there. Other ClusterProfiles that it
+// names stay in it.
+func (j *joiner) applySecret(ctx context.Context, old *corev1.Secret, kubeconfig []byte) error {
 	secret := newObject(secretKind, hub.SystemNamespace, j.secretName)
 	secret.SetLabels(map[string]string{member.KubeconfigLabel: "true"})
-	secret.SetAnnotations(map[string]string{member.ClusterProfileAnnotation: j.profileName(), member.MemberUIDAnnotation: j.memberID})
 	secret.Object["type"] = string(corev1.SecretTypeOpaque)
 	secret.Object["data"] = map[string]any{kubeconfigKey: base64.StdEncoding.EncodeToString(kubeconfig)}
+	name := func(profiles []types.NamespacedName) {
+		secret.SetAnnotations(map[string]string{member.ClusterProfileAnnotation: written(profiles), member.MemberUIDAnnotation: j.memberID})
+	}
+	name([]types.NamespacedName{j.key()})
 	return j.hub.apply(ctx, FieldManager, secret, func(found *unstructured.Unstructured) error {
-		if !j.isOfProfile(found) { // somebody has made it meanwhile
+		if !j.isOfProfile(found) && (old == nil || old.UID != found.GetUID()) { // somebody has made it meanwhile
 			return j.takenBy(found)
 		}
-		return nil
+		all, err := j.withName(found)
+		name(all)
+		secret.SetResourceVersion(found.GetResourceVersion())
+		return err
 	})
 }
 

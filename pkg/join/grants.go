@@ -13,13 +13,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/pager"
 	"k8s.io/utils/clock"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
@@ -29,10 +26,12 @@ import (
 // abandonPatch lets a grant go although its member cannot be reached.
 var abandonPatch = []byte(`{"metadata":{"annotations":{"` + clusterpassv1alpha1.AnnotationAbandonMember + `":"true"}}}`)
 
-// ending ends the grants for a profile: it deletes them, and waits until all are gone, which is
+// ending ends the grants for profiles: it deletes them, and waits until all are gone, which is
 // when none of their tokens works any more.
 type ending struct {
 	*joiner
+	// of are the ClusterProfiles that the grants are for.
+	of []types.NamespacedName
 	// only selects grants; nil: all.
 	only func(*clusterpassv1alpha1.AuthTokenGrant) bool
 	// abandon lets them go without revoking them on the member.
@@ -53,10 +52,12 @@ type progress struct {
 	removed     bool
 }
 
-// endGrants ends the grants for the profile, in whatever namespace and whatever UID it had: all, or
+// endGrants ends the grants for profiles, in whatever namespace and whatever UIDs they had: all, or
 // those that only selects.
-func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.AuthTokenGrant) bool, abandon bool) error {
-	e := &ending{joiner: j, only: only, abandon: abandon, progress: map[types.UID]*progress{}}
+func (j *joiner) endGrants(
+	ctx context.Context, of []types.NamespacedName, only func(*clusterpassv1alpha1.AuthTokenGrant) bool, abandon bool,
+) error {
+	e := &ending{joiner: j, of: of, only: only, abandon: abandon, progress: map[types.UID]*progress{}}
 	if err := e.step(ctx); err != nil || len(e.left) == 0 || j.DryRun != DryRunNone {
 		return err
 	}
@@ -80,7 +81,7 @@ func (j *joiner) endGrants(ctx context.Context, only func(*clusterpassv1alpha1.A
 // step deletes what grants there are: one that was asked for just before the member was marked as
 // leaving may come late.
 func (e *ending) step(ctx context.Context) error {
-	grants, err := e.grants(ctx)
+	grants, err := e.grants(ctx, e.of...)
 	if err != nil {
 		return err
 	}
@@ -121,18 +122,22 @@ func (e *ending) begin(ctx context.Context, g *clusterpassv1alpha1.AuthTokenGran
 	return e.hub.remove(ctx, grantKind, g)
 }
 
-// grants returns the grants for the profile.
-func (j *joiner) grants(ctx context.Context) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
-	found, err := j.hub.list(ctx, grantKind, metav1.NamespaceAll, metav1.ListOptions{FieldSelector: fields.Set{
-		"spec.clusterProfile.namespace": j.Namespace, "spec.clusterProfile.name": j.Name,
-	}.String()})
-	if err != nil {
-		return nil, err
-	}
-	grants := make([]clusterpassv1alpha1.AuthTokenGrant, len(found))
-	for i := range found {
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found[i].Object, &grants[i]); err != nil {
-			return nil, fmt.Errorf("hub: %s: %w", refOf(&found[i]), err)
+// grants returns the grants for profiles.
+func (j *joiner) grants(ctx context.Context, of ...types.NamespacedName) ([]clusterpassv1alpha1.AuthTokenGrant, error) {
+	var grants []clusterpassv1alpha1.AuthTokenGrant
+	for _, profile := range of {
+		found, err := j.hub.list(ctx, grantKind, metav1.NamespaceAll, metav1.ListOptions{FieldSelector: fields.Set{
+			"spec.clusterProfile.namespace": profile.Namespace, "spec.clusterProfile.name": profile.Name,
+		}.String()})
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			var g clusterpassv1alpha1.AuthTokenGrant
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found[i].Object, &g); err != nil {
+				return nil, fmt.Errorf("hub: %s: %w", refOf(&found[i]), err)
+			}
+			grants = append(grants, g)
 		}
 	}
 	return grants, nil
@@ -256,103 +261,4 @@ func (j *joiner) serverHubID(ctx context.Context) (string, error) {
 		return j.hubID, nil
 	}
 	return id, err
-}
-
-// removeOrphans removes from the member what this hub's grants have left there that are gone: those
-// that were let go when the member was taken for gone for ever. Their ServiceAccounts would keep
-// their names from new grants. What another hub has is left alone.
-func (j *joiner) removeOrphans(ctx context.Context) error {
-	hubID, err := j.serverHubID(ctx)
-	if err != nil {
-		return err
-	}
-	found, err := grant.List(ctx, j.member.kube, hubID)
-	if err != nil {
-		return j.member.failed("list", "what grants own", err)
-	}
-	objects := found.Objects()
-	if len(objects) == 0 {
-		return nil
-	}
-	// A grant is stored before anything is made for it: what was found, and belongs to none that is
-	// stored now, belongs to none.
-	stored, err := j.storedGrants(ctx)
-	if apierrors.IsForbidden(err) {
-		j.member.found("what grants have left there", "left to the hub: you may not list its authtokengrants")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var accounts []grant.Object
-	for _, o := range objects {
-		switch {
-		case stored.Has(o.Grant):
-		case o.Kind == accountKind.Kind:
-			accounts = append(accounts, o)
-		default:
-			if err := j.removeOrphan(ctx, o); err != nil {
-				return err
-			}
-		}
-	}
-	return j.removeAccounts(ctx, hubID, accounts)
-}
-
-// removeAccounts removes ServiceAccounts of grants that are gone: their tokens end before others
-// can have accounts of these names.
-func (j *joiner) removeAccounts(ctx context.Context, hubID string, accounts []grant.Object) error {
-	if len(accounts) > 0 && j.DryRun == DryRunNone {
-		for _, o := range accounts {
-			g := &clusterpassv1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{UID: o.Grant}}
-			g.Spec.ServiceAccount = clusterpassv1alpha1.GrantedServiceAccount{Namespace: o.Namespace, Name: o.Name}
-			if err := (&grant.Keeper{HubID: hubID, Grant: g, Client: j.member.kube, Clock: clock.RealClock{}}).EndTokens(ctx); err != nil {
-				return j.member.failed("delete", "the secret of "+ref(accountKind, o.Namespace, o.Name), err)
-			}
-		}
-		fmt.Fprintf(j.Out, "member: waiting %s until the tokens of deleted grants have ended\n", grant.TokenCacheTTL)
-		select {
-		case <-time.After(grant.TokenCacheTTL):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	for _, o := range accounts {
-		if err := j.removeOrphan(ctx, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (j *joiner) removeOrphan(ctx context.Context, o grant.Object) error {
-	what := o.Kind + " " + o.Name + " of a grant that is gone"
-	if o.Namespace != "" {
-		what = o.Kind + " " + o.Name + " in " + o.Namespace + " of a grant that is gone"
-	}
-	if j.DryRun == DryRunNone {
-		if err := grant.RemoveExactly(ctx, j.member.kube, o); err != nil {
-			return j.member.failed("delete", what, err)
-		}
-	}
-	j.member.did("deleted", what)
-	return nil
-}
-
-// storedGrants returns the UIDs of all grants of the hub.
-func (j *joiner) storedGrants(ctx context.Context) (sets.Set[types.UID], error) {
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		return j.hub.resource(grantKind, metav1.NamespaceAll).List(ctx, options)
-	})
-	all := sets.New[types.UID]()
-	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
-		if g, ok := o.(*unstructured.Unstructured); ok {
-			all.Insert(g.GetUID())
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, j.hub.failed("list", "authtokengrants", err)
-	}
-	return all, nil
 }

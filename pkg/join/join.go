@@ -7,6 +7,7 @@
 package join
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,14 +17,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
 	"clusterpass.dev/pkg/grant"
 	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
-	"clusterpass.dev/pkg/waiting"
 )
 
 // poll is how often a wait looks.
@@ -40,6 +40,8 @@ type joiner struct {
 	// noSecret says that the hub cannot reach the member, to revoke what there is: it has no
 	// kubeconfig for it.
 	noSecret bool
+	// sharing are the other ClusterProfiles of the member, once findSharing has looked for them.
+	sharing []types.NamespacedName
 	// secretName is that of the hub's Secret, once secret has looked for it.
 	secretName string
 	report     *report
@@ -78,10 +80,12 @@ func Run(ctx context.Context, o *Options) error {
 	if !o.Wait || j.DryRun != DryRunNone {
 		return nil
 	}
-	if err := j.waitHealthy(ctx, o.Member.Endpoint.Server); err != nil {
-		return err
+	if o.Adopt {
+		err = j.waitFound(ctx)
+	} else {
+		err = j.waitHealthy(ctx, o.Member.Endpoint.Server)
 	}
-	return j.checkStays(ctx)
+	return cmp.Or(err, j.checkStays(ctx))
 }
 
 func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
@@ -138,38 +142,50 @@ func (j *joiner) join(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := j.warnOfMissingRoles(ctx, &o.Allowed); err != nil {
+	if err := j.rightsReady(ctx, o, secret); err != nil {
 		return err
-	}
-	narrows := false
-	if secret != nil {
-		if narrows, err = j.checkNarrowing(ctx, o); err != nil {
-			return err
-		}
-	}
-	if err := j.memberReady(ctx, &o.Allowed); err != nil {
-		return err
-	}
-	if narrows {
-		// Now that the member allows it no more, nobody gets another one.
-		err := j.endGrants(ctx, func(g *clusterpassv1alpha1.AuthTokenGrant) bool { return len(o.Allowed.lacks(g)) > 0 }, false)
-		if err != nil {
-			return err
-		}
 	}
 	if secret == nil {
 		if err := j.removeOrphans(ctx); err != nil {
 			return err
 		}
 	}
-	err = j.credentialReady(ctx, &o.Member, secret, func(token string) ([]byte, error) { return j.kubeconfig(&o.Member, token) })
-	if err != nil {
+	if err := j.credentialReady(ctx, &o.Member, secret, j.kubeconfigFor(&o.Member, secret)); err != nil {
 		return err
 	}
-	if err := j.profileReady(ctx, o); err != nil {
-		return err
+	if !o.Adopt {
+		if err := j.profileReady(ctx, o); err != nil {
+			return err
+		}
 	}
 	return j.stay(ctx)
+}
+
+// rightsReady makes the member have what is allowed, and ends the grants that need more. secret is
+// the hub's, or nil.
+func (j *joiner) rightsReady(ctx context.Context, o *Options, secret *corev1.Secret) error {
+	if len(j.sharing) > 0 && o.KeepAllowed {
+		return j.restore(ctx)
+	}
+	if err := j.checkSharing(ctx, o); err != nil {
+		return err
+	}
+	if err := j.warnOfMissingRoles(ctx, &o.Allowed); err != nil {
+		return err
+	}
+	narrows := false
+	if secret != nil {
+		var err error
+		if narrows, err = j.checkNarrowing(ctx, o); err != nil {
+			return err
+		}
+	}
+	if err := j.memberReady(ctx, &o.Allowed); err != nil || !narrows {
+		return err
+	}
+	// Now that the member allows it no more, nobody gets another one.
+	lacks := func(g *clusterpassv1alpha1.AuthTokenGrant) bool { return len(o.Allowed.lacks(g)) > 0 }
+	return j.endGrants(ctx, append(j.sharing, j.key()), lacks, false)
 }
 
 // preflight returns the hub's Secret for the profile, nil if there is none, after it has made sure
@@ -186,12 +202,8 @@ func (j *joiner) preflight(ctx context.Context, o *Options) (*corev1.Secret, err
 	if err := j.checkProfile(ctx, o, secret); err != nil {
 		return nil, err
 	}
-	others, err := j.otherProfiles(ctx)
-	if err != nil {
+	if secret, err = j.findSharing(ctx, o, secret); err != nil {
 		return nil, err
-	}
-	if len(others) > 0 { // the two would share one account
-		return nil, fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
 	}
 	account, err := j.member.get(ctx, accountKind, hub.SystemNamespace, ServiceAccount)
 	if err != nil || account == nil {
@@ -264,54 +276,4 @@ func (j *joiner) applyToMember(ctx context.Context, o *unstructured.Unstructured
 // label marks an object as this hub's.
 func (j *joiner) label(o *unstructured.Unstructured, key string) {
 	utilruntime.Must(unstructured.SetNestedField(o.Object, j.hubID, "metadata", "labels", key))
-}
-
-// systemNamespaceReady creates clusterpass's namespace on the member. One that is there is left as
-// it is: the member may be a hub itself.
-func (j *joiner) systemNamespaceReady(ctx context.Context, o *unstructured.Unstructured) error {
-	existing, err := j.namespace(ctx, o.GetName())
-	if err != nil {
-		return err
-	}
-	if existing != nil && existing.GetLabels()[member.LabelCreatedBy] != j.hubID {
-		j.member.found(refOf(existing), "unchanged")
-		return nil
-	}
-	j.label(o, member.LabelCreatedBy)
-	return j.member.apply(ctx, FieldManager, o, nil)
-}
-
-// namespaceReady creates a namespace that is allowed. From then on it is the member's.
-func (j *joiner) namespaceReady(ctx context.Context, name string) error {
-	existing, err := j.namespace(ctx, name)
-	if err != nil || existing != nil {
-		return err
-	}
-	return j.member.apply(ctx, FieldManager, newObject(namespaceKind, "", name), nil)
-}
-
-// namespace returns a namespace of the member, nil if there is none. It waits for one that is being
-// deleted, as after an unjoin: nothing can be created in it.
-func (j *joiner) namespace(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-	found, err := j.member.get(ctx, namespaceKind, "", name)
-	if err != nil || found == nil || found.GetDeletionTimestamp() == nil {
-		return found, err
-	}
-	if j.DryRun != DryRunNone {
-		j.member.found(refOf(found), "being deleted")
-		return nil, nil //nolint:nilnil // join would wait until there is none
-	}
-	fmt.Fprintf(j.Out, "member: waiting until %s, which is being deleted, is gone\n", refOf(found))
-	err = waiting.Until(ctx, poll, j.Timeout, func(ctx context.Context) (bool, error) {
-		now, err := j.member.get(ctx, namespaceKind, "", name)
-		return err == nil && (now == nil || now.GetUID() != found.GetUID()), err
-	})
-	if wait.Interrupted(err) && ctx.Err() == nil {
-		return nil, fmt.Errorf("member: %s is being deleted and was not gone within %s: %w; run the command again when it is gone",
-			refOf(found), j.Timeout, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return j.member.get(ctx, namespaceKind, "", name)
 }

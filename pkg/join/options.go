@@ -69,13 +69,20 @@ type Options struct {
 	// Consumers, where given, is what programs get that log in with clusterpass-credential-plugin; its
 	// target is filled in.
 	Consumers *multiclusterv1alpha1.AuthTokenRequestSpec
+	// Adopt is to use a ClusterProfile that somebody else manages, and to write nothing to it:
+	// ClusterManager, Labels, MemberID, Taints and Consumers are not used.
+	Adopt bool
+	// KeepAllowed is to leave what the member allows as it is, in place of Allowed, if the member is
+	// shared with other ClusterProfiles.
+	KeepAllowed bool
 	// CredentialOnly is to give the hub a new token where it needs one, and to leave everything else
 	// as it is.
 	CredentialOnly bool
 	// RevokeGrants is to revoke the grants that need what is no longer allowed; without it they are
 	// named, and nothing is done.
 	RevokeGrants bool
-	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true.
+	// Wait is to wait until the ClusterProfile's condition ControlPlaneHealthy is true, or, if it is
+	// adopted, until the hub finds the Secret.
 	Wait bool
 }
 

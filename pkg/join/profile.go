@@ -18,15 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	clusterpassv1alpha1 "clusterpass.dev/apis/clusterpass/v1alpha1"
-	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
-	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	multiclusterv1alpha2 "clusterpass.dev/apis/multicluster/v1alpha2"
-	"clusterpass.dev/pkg/endpoint"
-	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 	"clusterpass.dev/pkg/taints"
 	"clusterpass.dev/pkg/waiting"
@@ -52,33 +47,29 @@ func (j *joiner) profile(ctx context.Context) (*inventoryv1alpha1.ClusterProfile
 }
 
 // notedMember returns the UID of the cluster that a profile or else its Secret is for, empty if
-// neither says. Both may be nil. It refuses a profile of another cluster manager.
-func (j *joiner) notedMember(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) (string, error) {
+// neither says. Both may be nil.
+func notedMember(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) string {
 	noted := ""
 	if profile != nil {
-		if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager {
-			return "", fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager",
-				j.profileName(), manager, j.ClusterManager)
-		}
 		noted = profile.Annotations[member.MemberUIDAnnotation]
 	}
 	if noted == "" && secret != nil {
 		noted = secret.Annotations[member.MemberUIDAnnotation]
 	}
-	return noted, nil
+	return noted
 }
 
 // checkProfile refuses a ClusterProfile that is there and is for another cluster, or another
-// cluster manager's.
+// cluster manager's, unless it is to be adopted. That has to be there.
 func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Secret) error {
 	profile, err := j.profile(ctx)
 	if err != nil {
 		return err
 	}
-	id, err := j.notedMember(profile, secret)
-	if err != nil {
+	if err := j.checkManager(profile, o.Adopt); err != nil {
 		return err
 	}
+	id := notedMember(profile, secret)
 	j.sameMember = id == j.memberID
 	switch {
 	case id != "" && !j.sameMember && profile == nil:
@@ -98,24 +89,6 @@ func (j *joiner) checkProfile(ctx context.Context, o *Options, secret *corev1.Se
 
 func (j *joiner) unjoinHint() string {
 	return fmt.Sprintf("Remove it first: kubectl clusterpass unjoin %s -n %s", j.Name, j.Namespace)
-}
-
-// accessOf returns how a profile's access provider of ours leads to the cluster, nil if it has
-// none.
-func accessOf(profile *inventoryv1alpha1.ClusterProfile) *clientcmdv1.Cluster {
-	for i := range profile.Status.AccessProviders {
-		if provider := &profile.Status.AccessProviders[i]; provider.Name == configv1alpha1.DefaultProviderName {
-			return &provider.Cluster
-		}
-	}
-	return nil
-}
-
-// leadsElsewhere returns whether an access leads to another address than the member's, or has
-// another CA.
-func leadsElsewhere(access *clientcmdv1.Cluster, m *Member) bool {
-	ca, err := endpoint.CleanBundle(access.CertificateAuthorityData)
-	return err != nil || access.Server != m.Endpoint.Server || !bytes.Equal(ca, m.Endpoint.CertificateAuthorityData)
 }
 
 // profileReady makes the hub have the ClusterProfile, with an access provider that leads to the
@@ -181,45 +154,6 @@ func (j *joiner) inventoryMemberID(ctx context.Context, o *Options) (string, err
 	return "", nil
 }
 
-// accessReady applies the access providers to the profile's status, and leaves the rest of that to
-// its owners.
-func (j *joiner) accessReady(ctx context.Context, o *Options) error {
-	extensions := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
-		"name": j.secretName, "key": kubeconfigKey, "namespace": hub.SystemNamespace,
-	}}
-	if o.Consumers != nil {
-		request := o.Consumers.DeepCopy()
-		request.TargetClusterProfile = multiclusterv1alpha1.ClusterProfileReference{Namespace: j.Namespace, Name: j.Name}
-		extensions[consumersProvider] = request
-	}
-	var providers []any
-	for _, name := range slices.Sorted(maps.Keys(extensions)) {
-		extension, err := json.Marshal(extensions[name])
-		if err != nil {
-			return err
-		}
-		provider := inventoryv1alpha1.AccessProvider{Name: name, Cluster: clientcmdv1.Cluster{
-			Server:                   o.Member.Endpoint.Server,
-			CertificateAuthorityData: o.Member.Endpoint.CertificateAuthorityData,
-			TLSServerName:            o.Member.Endpoint.TLSServerName,
-			ProxyURL:                 o.Member.Endpoint.ProxyURL,
-			Extensions:               []clientcmdv1.NamedExtension{{Name: execExtension, Extension: runtime.RawExtension{Raw: extension}}},
-		}}
-		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&provider)
-		if err != nil {
-			return err
-		}
-		providers = append(providers, content)
-	}
-	status := map[string]any{"accessProviders": providers}
-	if err := j.doubtHealth(ctx, o, status); err != nil {
-		return err
-	}
-	profile := newObject(profileKind, j.Namespace, j.Name)
-	profile.Object[statusPart] = status
-	return j.hub.apply(ctx, FieldManager, profile, nil, statusPart)
-}
-
 // taintManager owns the taints that join has set, so that they stay when the cluster is joined
 // again without any.
 const taintManager = FieldManager + "-taints"
@@ -281,42 +215,6 @@ func mergeTaints(present, wanted []clusterpassv1alpha1.ClusterTaint, now metav1.
 
 // unreachable are the reasons for which the hub gets no connection to a member.
 var unreachable = sets.New("Timeout", "ConnectionRefused", "Unreachable", "TLSFailed")
-
-const (
-	// reasonReady is why a member is healthy, by the controller manager.
-	reasonReady = "Ready"
-	// reasonRejoined is in place of it until the member was probed by the address that it is joined
-	// with now. The status stays True: a new address is no reason for placements to drop a cluster.
-	reasonRejoined = "Rejoined"
-)
-
-// doubtHealth adds to status, with which the profile gets another way to the member, that its
-// condition ControlPlaneHealthy is of the one before. The controller manager probes then, and
-// writes the reason anew. Nothing else would tell the two conditions apart: where the member is
-// healthy by both ways, nothing changes.
-func (j *joiner) doubtHealth(ctx context.Context, o *Options, status map[string]any) error {
-	profile, err := j.profile(ctx)
-	if err != nil || profile == nil {
-		return err
-	}
-	healthy := apimeta.FindStatusCondition(profile.Status.Conditions, inventoryv1alpha1.ClusterConditionControlPlaneHealthy)
-	access, m := accessOf(profile), &o.Member
-	anotherWay := access == nil || leadsElsewhere(access, m) ||
-		access.TLSServerName != m.Endpoint.TLSServerName || access.ProxyURL != m.Endpoint.ProxyURL
-	switch {
-	case healthy == nil || healthy.Status != metav1.ConditionTrue:
-		return nil
-	case healthy.Reason == reasonReady && anotherWay:
-	case healthy.Reason == reasonRejoined: // nobody has probed it since
-	default:
-		return nil
-	}
-	doubtful := *healthy
-	doubtful.Reason, doubtful.Message = reasonRejoined, "The member was joined with another address, CA or proxy, and not probed with it yet"
-	condition, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&doubtful)
-	status["conditions"] = []any{condition}
-	return err
-}
 
 // waitHealthy waits until the profile's condition ControlPlaneHealthy is true. server is where the
 // hub looks for the member.

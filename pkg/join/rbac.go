@@ -227,7 +227,7 @@ func (a *Allowed) lacks(g *clusterpassv1alpha1.AuthTokenGrant) []string {
 // them any more, or their tokens would keep what is not allowed. It says whether there are any,
 // where they are to be revoked.
 func (j *joiner) checkNarrowing(ctx context.Context, o *Options) (narrows bool, err error) {
-	grants, err := j.grants(ctx)
+	grants, err := j.grants(ctx, append(j.sharing, j.key())...)
 	if err != nil {
 		return false, fmt.Errorf(
 			"%w. Joining again needs `list` on authtokengrants, to check whether any of them needs what is no longer allowed", err)

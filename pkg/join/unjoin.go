@@ -5,23 +5,16 @@ package join
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
-	"clusterpass.dev/pkg/hub"
 	"clusterpass.dev/pkg/member"
 )
 
@@ -35,9 +28,9 @@ type UnjoinOptions struct {
 }
 
 // Undo takes a member out of the inventory. It is marked as leaving first, so that nobody gets
-// another token for it. Then its grants go, which ends their tokens, the ClusterProfile, the hub's
-// Secret, and what join has made on the member. What is gone already is no error, so that Undo can
-// be repeated.
+// another token for it. Then its grants go, which ends their tokens, the ClusterProfile if it is
+// ours, the hub's Secret, and what join has made on the member. Secret and member stay while they are
+// for other ClusterProfiles. What is gone already is no error, so that Undo can be repeated.
 func Undo(ctx context.Context, o *UnjoinOptions) error {
 	if err := o.validate(); err != nil {
 		return err
@@ -66,6 +59,10 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 	if err != nil {
 		return err
 	}
+	ours, err := j.checkOwner(profile, secret)
+	if err != nil {
+		return err
+	}
 	if err := j.checkSameMember(profile, secret); err != nil {
 		return err
 	}
@@ -74,25 +71,25 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 	}
 	ways := waysTo(m, secret)
 	if secret != nil {
-		if err := j.leave(ctx, secret); err != nil {
+		if err := j.leave(ctx); err != nil {
 			return err
 		}
 	}
-	if err := j.endGrants(ctx, nil, abandon); err != nil {
+	if err := j.endGrants(ctx, []types.NamespacedName{j.key()}, nil, abandon); err != nil {
 		return err
 	}
 	if profile != nil {
-		if err := j.hub.remove(ctx, profileKind, profile); err != nil {
+		if err := j.removeProfile(ctx, profile, ours); err != nil {
 			return err
 		}
 		// A request that was under way when the member was marked may have got a grant. Now nobody gets
 		// another.
-		if err := j.endGrants(ctx, nil, abandon); err != nil {
+		if err := j.endGrants(ctx, []types.NamespacedName{j.key()}, nil, abandon); err != nil {
 			return err
 		}
 	}
 	if secret != nil {
-		if err := j.hub.remove(ctx, secretKind, secret); err != nil {
+		if err := j.release(ctx); err != nil {
 			return err
 		}
 	}
@@ -103,71 +100,34 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 	return j.cleanMember(ctx, ways)
 }
 
-// leave marks the member as leaving, on its Secret on the hub: from then on nobody gets a token for
-// it, and sets let go of it. A mark that is there is kept.
-func (j *joiner) leave(ctx context.Context, secret *corev1.Secret) error {
-	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
-		j.hub.found(ref(secretKind, secret.Namespace, secret.Name)+" as leaving", "since "+since)
-		return nil
+// removeProfile deletes the ClusterProfile if it is ours. One of another manager stays: that would
+// make it again at best.
+func (j *joiner) removeProfile(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, ours bool) error {
+	if ours {
+		return j.hub.remove(ctx, profileKind, profile)
 	}
-	return j.mark(ctx, secret, "marked", ptr.To(time.Now().UTC().Format(time.RFC3339)))
-}
-
-// stay takes the mark of an unjoin that was begun away, also of one that was begun during this
-// join.
-func (j *joiner) stay(ctx context.Context) error {
-	secret, err := j.secret(ctx)
-	if err != nil || secret == nil || !metav1.HasAnnotation(secret.ObjectMeta, member.LeavingAnnotation) {
-		return err
-	}
-	return j.mark(ctx, secret, "unmarked", nil)
-}
-
-// checkStays returns an error where somebody has begun to take the member out again.
-func (j *joiner) checkStays(ctx context.Context) error {
-	secret, err := j.secret(ctx)
-	if err != nil || secret == nil {
-		return err
-	}
-	if since, ok := secret.Annotations[member.LeavingAnnotation]; ok {
-		return fmt.Errorf("hub: ClusterProfile %s is joined, but `kubectl clusterpass unjoin` marks it as leaving since %s: "+
-			"requests for tokens are refused. Run the same command again to keep it", j.profileName(), since)
-	}
+	how := fmt.Sprintf("stays: it belongs to the cluster manager %q", profile.Spec.ClusterManager.Name)
+	j.hub.found("clusterprofile "+j.profileName(), how)
 	return nil
 }
 
-// mark sets the annotation of the Secret that was seen, or removes it where value is nil. Nothing
-// else of it is touched: it is not applied, as what is applied would have to name all that join has
-// applied.
-func (j *joiner) mark(ctx context.Context, secret *corev1.Secret, verb string, value *string) error {
-	what := ref(secretKind, secret.Namespace, secret.Name)
-	if j.DryRun == DryRunNone {
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"uid": secret.UID, "annotations": map[string]any{member.LeavingAnnotation: value},
-		}})
-		if err != nil {
-			return err
-		}
-		_, err = j.hub.kube.CoreV1().Secrets(secret.Namespace).Patch(ctx, secret.Name, types.MergePatchType, patch,
-			metav1.PatchOptions{FieldManager: FieldManager})
-		switch {
-		case apierrors.IsNotFound(err) && value != nil:
-			return nil // without it nobody gets a token, either
-		case err != nil:
-			return j.hub.failed("annotate", what, err)
-		}
+// checkOwner returns whether the ClusterProfile, which may be nil, is ours. It refuses one of another
+// cluster manager than the user has named, unless a Secret shows that it is adopted.
+func (j *joiner) checkOwner(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) (ours bool, err error) {
+	if profile == nil {
+		return false, nil
 	}
-	j.hub.did(verb, what+" as leaving")
-	return nil
+	ours = isOurs(profile)
+	if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager && (ours || secret == nil) {
+		return false, fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager",
+			j.profileName(), manager, j.ClusterManager)
+	}
+	return ours, nil
 }
 
-// checkSameMember refuses to take out a profile of another manager, or to clean a member that the
-// profile is not for.
+// checkSameMember refuses to clean a member that the profile is not for.
 func (j *joiner) checkSameMember(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) error {
-	noted, err := j.notedMember(profile, secret)
-	if err != nil {
-		return err
-	}
+	noted := notedMember(profile, secret)
 	j.sameMember = j.member != nil && noted == j.memberID
 	if j.member != nil && noted != "" && !j.sameMember {
 		return fmt.Errorf("ClusterProfile %s is not for this member: the UID of its namespace kube-system is %s, and the member's is %s",
@@ -208,35 +168,4 @@ func (j *joiner) cleanMember(ctx context.Context, ways []*clientcmdapi.Cluster) 
 		fmt.Fprintln(j.Out, "member: nothing there is this hub's")
 	}
 	return nil
-}
-
-// removeSystemNamespace removes clusterpass's namespace from the member if join has created it and
-// nothing else is in it.
-func (j *joiner) removeSystemNamespace(ctx context.Context) error {
-	namespace, err := j.member.get(ctx, namespaceKind, "", hub.SystemNamespace)
-	if err != nil || namespace == nil || namespace.GetLabels()[member.LabelCreatedBy] != j.hubID || j.memberID == j.hubID {
-		return err
-	}
-	if namespace.GetDeletionTimestamp() != nil {
-		return nil
-	}
-	for _, kind := range []schema.GroupVersionKind{secretKind, accountKind, configMapKind, podKind} {
-		found, err := j.member.list(ctx, kind, hub.SystemNamespace, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(found, j.isOthers); i >= 0 {
-			fmt.Fprintf(j.Out, "member: %s stays: %s is in it\n", refOf(namespace), refOf(&found[i]))
-			return nil
-		}
-	}
-	return j.member.remove(ctx, namespaceKind, namespace)
-}
-
-// isOthers returns whether neither join nor Kubernetes has put an object into clusterpass's
-// namespace.
-func (j *joiner) isOthers(o unstructured.Unstructured) bool {
-	kind, name := o.GroupVersionKind(), o.GetName()
-	ofKubernetes := kind == accountKind && name == "default" || kind == configMapKind && name == "kube-root-ca.crt"
-	return !ofKubernetes && o.GetLabels()[member.LabelJoinedBy] != j.hubID
 }
