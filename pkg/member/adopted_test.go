@@ -73,7 +73,7 @@ func TestPool_ForAdopted(t *testing.T) {
 			all["team/m"] = only
 		}, err: "not read from the namespace of its Secret"},
 		"but not past the bound": {profile: adopted(), change: func(_ *testing.T, _ fakeSecrets, only *corev1.Secret) {
-			only.Annotations[ClusterProfileAnnotation] = strings.Repeat("default/smartfish,", maxSecretProfiles) + "default/bravelion"
+			only.Annotations[ClusterProfileAnnotation] = strings.Repeat("default/smartfish,", MaxSecretProfiles) + "default/bravelion"
 		}, err: "no Secret with label"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,9 +183,40 @@ func TestSecretProfiles(t *testing.T) {
 	assert.True(t, IsSecretOf(secret, "c", "d"))
 	assert.False(t, IsSecretOf(secret, "c", "b"))
 	var many []string
-	for i := range 2 * maxSecretProfiles {
+	for i := range 2 * MaxSecretProfiles {
 		many = append(many, fmt.Sprintf("n/%d", i))
 	}
 	secret.Annotations[ClusterProfileAnnotation] = strings.Join(many, ",")
-	assert.Len(t, SecretProfiles(secret), maxSecretProfiles)
+	assert.Len(t, SecretProfiles(secret), MaxSecretProfiles)
+}
+
+// A mark on a Secret is for all of its profiles, or for those that it names.
+func TestLeavingOf(t *testing.T) {
+	secret := &corev1.Secret{}
+	marked := func(annotation, value string) []bool {
+		secret.Annotations = map[string]string{ClusterProfileAnnotation: "a/b,x/y", annotation: value}
+		return []bool{LeavingOf(secret, "a", "b") != nil, LeavingOf(secret, "x", "y") != nil, isMarked(secret)}
+	}
+	assert.Equal(t, []bool{false, false, false}, marked("other", ""))
+	assert.Equal(t, []bool{true, true, true}, marked(LeavingAnnotation, "2026-05-04T12:00:00Z"))
+	assert.Equal(t, []bool{true, true, true}, marked(LeavingAnnotation, ""), "the time does not matter")
+	assert.Equal(t, []bool{false, true, true}, marked(LeavingProfilesAnnotation, "other/z, x/y"))
+	assert.Equal(t, []bool{false, false, false}, marked(LeavingProfilesAnnotation, "a/y"))
+}
+
+// One of two profiles of a Secret leaves: its grants can be revoked, and nobody gets a token for it.
+func TestPool_LeavingProfile(t *testing.T) {
+	secrets := memberSecret(kubeconfig(t, memberURL, nil, nil))
+	only := secrets["clusterpass-system/m"]
+	only.Annotations[ClusterProfileAnnotation] = "team/bravelion,default/bravelion"
+	only.Annotations[LeavingProfilesAnnotation] = "default/bravelion"
+	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	stays := adopted()
+	stays.Namespace, stays.UID = "team", "another"
+	assert.NotNil(t, pool.CachedLeaving(adopted()))
+	assert.Nil(t, pool.CachedLeaving(stays))
+	for _, profile := range []*inventoryv1alpha1.ClusterProfile{adopted(), stays} {
+		_, err := pool.For(t.Context(), profile)
+		require.NoError(t, err)
+	}
 }
