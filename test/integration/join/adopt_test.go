@@ -184,8 +184,8 @@ func TestJoin_AdoptRefusals(t *testing.T) {
 		require.ErrorContains(t, err, "ClusterProfile default/bravelion is not for this member")
 	})
 	t.Run("one that join has made", func(t *testing.T) {
-		joined(t, "smartfish", "--cluster-manager="+tendedBy)
-		refused(t, `ClusterProfile default/smartfish is clusterpass's own (its cluster manager is "tended")`,
+		joined(t, "smartfish")
+		refused(t, `ClusterProfile default/smartfish is clusterpass's own (its cluster manager is "clusterpass")`,
 			"join", "smartfish", "--member-context=smartfish", "--adopt")
 	})
 }
