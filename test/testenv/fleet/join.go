@@ -97,11 +97,11 @@ func isJoined(ctx context.Context, hub kubernetes.Interface, profiles inventory.
 	}
 	for i := range secrets.Items {
 		secret := &secrets.Items[i]
-		if secret.Annotations[member.ClusterProfileAnnotation] != profileNamespace+"/"+name {
+		if !member.IsSecretOf(secret, profileNamespace, name) {
 			continue
 		}
 		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data[memberKey])
-		return err == nil && config.Host == server && secret.Annotations[member.LeavingAnnotation] == "", nil
+		return err == nil && config.Host == server && member.LeavingOf(secret, profileNamespace, name) == nil, nil
 	}
 	return false, nil
 }
