@@ -55,14 +55,13 @@ func joinOptions(name, manager string, out *bytes.Buffer) *clusterpassjoin.Optio
 	}
 }
 
-// unjoined has a profile be taken out when the test ends. No controller manager runs here that revokes
-// its grants.
+// unjoined has a profile be taken out when the test ends.
 func unjoined(t *testing.T, name, manager string) {
 	t.Helper()
 	t.Cleanup(func() {
 		var out bytes.Buffer
 		require.NoError(t, clusterpassjoin.Undo(context.WithoutCancel(t.Context()),
-			&clusterpassjoin.UnjoinOptions{Target: joinOptions(name, manager, &out).Target, AbandonMember: true}), out.String())
+			&clusterpassjoin.UnjoinOptions{Target: joinOptions(name, manager, &out).Target}), out.String())
 	})
 }
 
@@ -139,6 +138,7 @@ func TestExternal_Join(t *testing.T) {
 		assert.Equal(t, profile.UID, getProfile(t, "named").UID)
 	})
 	t.Run("one of another manager that is adopted", func(t *testing.T) {
+		testenv.StartControllerManager(t, hub, testenv.ControllerManagerConfig{})
 		profile := managed(t, "adopted")
 		o := joinOptions("adopted", clusterpassjoin.DefaultClusterManager, &out)
 		o.Adopt, o.Wait = true, true

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -278,4 +279,44 @@ func expectNothingFor(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) {
 			{"name":"client.authentication.k8s.io/exec","extension":{"name":"member-default-bravelion"}}]}}]}}`, "status")
 	require.ErrorContains(t, create(), "it is not for this cluster")
 	require.NoError(t, gone(t.Context(), shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default"), "hostile"))
+}
+
+// TestUnjoin_OneOfTwo takes one of two ClusterProfiles of a member out while users ask for tokens of
+// both as fast as they can.
+func TestUnjoin_OneOfTwo(t *testing.T) {
+	first, second := managed(t, "default", "bravelion"), managed(t, "fleet", "bravelion")
+	adopted(t, first)
+	adopted(t, second)
+	answer := requestFor(t, shared.kubeconfig, "default", "bravelion", "stays")
+	requestFor(t, shared.kubeconfig, "fleet", "bravelion", "leaves")
+
+	ctx, stop := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	for asker := range 4 {
+		asking.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				_, _ = testenv.Kubectl(ctx, shared.kubeconfig, requestIn("fleet", "bravelion", fmt.Sprintf("leaves-%d-%d", asker, i%3)),
+					"create", "--validate=ignore", "-f", "-", "-o", "name")
+			}
+		})
+	}
+	out, err := clusterpass(t.Context(), "unjoin", "bravelion", "--namespace=fleet", longTimeout)
+	stop()
+	asking.Wait()
+	require.NoError(t, err, out)
+	grants := shared.Hub.Clusterpass(t).ClusterpassV1alpha1().AuthTokenGrants("default")
+	testenv.Eventually(t, func(ctx context.Context) error {
+		left, err := grants.List(ctx, metav1.ListOptions{FieldSelector: "spec.clusterProfile.namespace=fleet"})
+		if err == nil && len(left.Items) > 0 {
+			err = fmt.Errorf("%d grants are left, the first is %+v", len(left.Items), left.Items[0].Status)
+		}
+		return err
+	})
+	accounts := testenv.List(t, shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default"), metav1.ListOptions{})
+	for i := range accounts.Items {
+		assert.NotContains(t, accounts.Items[i].Name, "leaves")
+	}
+	require.NoError(t, tryToken(t, answer))
+	unwritten(t, first)
+	unwritten(t, second)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
@@ -129,6 +130,18 @@ func TestUnjoin_OthersObjects(t *testing.T) {
 	assert.Contains(t, out, "member: namespace/clusterpass-system stays: configmap/theirs in clusterpass-system is in it\n")
 	testenv.Get(t, client.ConfigMaps("clusterpass-system"), "theirs")
 	require.NoError(t, client.ConfigMaps("clusterpass-system").Delete(t.Context(), "theirs", metav1.DeleteOptions{}))
+}
+
+// Unjoin says so if the member's namespace does not end in time.
+func TestUnjoin_NamespaceStillEnding(t *testing.T) {
+	joined(t, "bravelion")
+	roles := shared.Bravelion.Kube(t).RbacV1().Roles("clusterpass-system")
+	testenv.Create(t, roles, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/held"}}})
+	out := mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", "--timeout=2s")
+	assert.Contains(t, out, "member: namespace/clusterpass-system is still ending after 2s")
+	testenv.Patch(t, roles, "held", `{"metadata":{"finalizers":null}}`)
+	mustClusterpass(t, "unjoin", "bravelion", "--member-context=bravelion", longTimeout)
+	require.NoError(t, gone(t.Context(), shared.Bravelion.Kube(t).CoreV1().Namespaces(), "clusterpass-system"), "unjoin waits for it")
 }
 
 // logged returns what is logged at the highest verbosity while do runs.
