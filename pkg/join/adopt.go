@@ -72,9 +72,6 @@ func (j *joiner) findSharing(ctx context.Context, o *Options, secret *corev1.Sec
 	}
 	sharing := sets.New[types.NamespacedName]()
 	if secret != nil {
-		if err := j.checkByHand(o, secret); err != nil {
-			return nil, err
-		}
 		sharing.Insert(j.without(member.SecretProfiles(secret))...)
 	}
 	for i := range all {
@@ -92,7 +89,10 @@ func (j *joiner) findSharing(ctx context.Context, o *Options, secret *corev1.Sec
 		}
 	}
 	j.sharing = slices.SortedFunc(maps.Keys(sharing), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
-	return secret, nil
+	if secret != nil && o.Adopt {
+		err = j.checkByHand(o, secret)
+	}
+	return secret, err
 }
 
 // checkByHand refuses to adopt by a Secret that somebody has made by hand, and that join would change
@@ -101,8 +101,6 @@ func (j *joiner) checkByHand(o *Options, secret *corev1.Secret) error {
 	what := "hub: " + ref(secretKind, secret.Namespace, secret.Name)
 	key, context := secret.Annotations[member.KeyAnnotation], secret.Annotations[member.ContextAnnotation]
 	switch {
-	case !o.Adopt:
-		return nil
 	case key != "" && key != kubeconfigKey, context != "":
 		return fmt.Errorf("%s says that its kubeconfig is under key %q with context %q, and join writes none such; keep it by hand, or delete it",
 			what, key, context)

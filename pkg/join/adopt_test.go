@@ -96,6 +96,8 @@ func TestJoiner_FindSharing(t *testing.T) {
 		"one by hand that leads elsewhere": {own: byHand, err: "does not say which cluster it is for, and leads to another address"},
 		"one with another key": {own: named("own", "a/b-c", uid+"=uid", member.KeyAnnotation+"=value"),
 			err: `under key "value" with context ""`},
+		"one of another profile with another key": {others: []runtime.Object{named("s", "x/y", uid+"=uid", member.KeyAnnotation+"=value")},
+			err: `under key "value"`},
 		"one with a context": {own: named("own", "a/b-c", uid+"=uid", member.ContextAnnotation+"=c"), err: `with context "c"`},
 	} {
 		t.Run(name, func(t *testing.T) {
