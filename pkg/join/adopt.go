@@ -62,8 +62,8 @@ func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile, adopt b
 		"To use it and leave it to its manager, add --adopt", j.profileName(), profile.Spec.ClusterManager.Name, j.ClusterManager)
 }
 
-// findSharing finds the other ClusterProfiles of the member. Without --adopt it refuses a member that
-// another Secret is for. It returns the Secret to use: secret, the one of the ClusterProfile, or else
+// findSharing finds the other ClusterProfiles of the member. Without --adopt it refuses to join a
+// member once more that another Secret is for. It returns the Secret to use: secret, the one of the ClusterProfile, or else
 // one of the member; nil if there is neither.
 func (j *joiner) findSharing(ctx context.Context, o *Options, secret *corev1.Secret) (*corev1.Secret, error) {
 	all, err := j.secrets(ctx)
@@ -80,8 +80,9 @@ func (j *joiner) findSharing(ctx context.Context, o *Options, secret *corev1.Sec
 			continue
 		}
 		others := j.without(member.SecretProfiles(other))
-		if len(others) > 0 && !o.Adopt { // the two would share one account
-			return nil, fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first", others[0])
+		if len(others) > 0 && !o.Adopt && secret == nil { // the two would share one account
+			return nil, fmt.Errorf("hub: this member is joined as ClusterProfile %s already; unjoin that first. "+
+				"For a ClusterProfile that another cluster manager has made, add --adopt", others[0])
 		}
 		sharing.Insert(others...)
 		if secret == nil && len(others) > 0 {

@@ -93,6 +93,8 @@ func TestJoiner_FindSharing(t *testing.T) {
 		"also to join it":                {own: named("own", "a/b-c,x/y", uid+"=uid"), join: true, secret: "own", sharing: "x/y"},
 		"its own before that of another": {own: named("own", "a/b-c", uid+"=uid"), others: []runtime.Object{named("a", "x/y", uid+"=uid")},
 			secret: "own", sharing: "x/y"},
+		"also to join it again": {own: named("own", "a/b-c", uid+"=uid"), others: []runtime.Object{named("a", "x/y", uid+"=uid")}, join: true,
+			secret: "own", sharing: "x/y"},
 		"one by hand that leads elsewhere": {own: byHand, err: "does not say which cluster it is for, and leads to another address"},
 		"one with another key": {own: named("own", "a/b-c", uid+"=uid", member.KeyAnnotation+"=value"),
 			err: `under key "value" with context ""`},

@@ -77,12 +77,16 @@ func renewed(secret *corev1.Secret) func(token string) ([]byte, error) {
 // kubeconfigFor returns a function that returns the kubeconfig for the hub with a token. secret is
 // the hub's, or nil. Where that is for other ClusterProfiles, too, it keeps its address.
 func (j *joiner) kubeconfigFor(m *Member, secret *corev1.Secret) func(token string) ([]byte, error) {
-	if secret == nil || len(j.sharing) == 0 {
+	var others []types.NamespacedName
+	if secret != nil {
+		others = j.without(member.SecretProfiles(secret))
+	}
+	if len(others) == 0 {
 		return func(token string) ([]byte, error) { return j.kubeconfig(m, token) }
 	}
 	if !leadsBy(secret, []*clientcmdapi.Cluster{&m.Endpoint}) {
 		fmt.Fprintf(j.Out, "warning: %s keeps its address and CA, which ClusterProfile %s uses, too\n",
-			ref(secretKind, secret.Namespace, secret.Name), written(j.sharing))
+			ref(secretKind, secret.Namespace, secret.Name), written(others))
 	}
 	return renewed(secret)
 }

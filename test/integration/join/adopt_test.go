@@ -234,6 +234,13 @@ func TestJoin_AdoptTwice(t *testing.T) {
 	t.Run("a tenant's ClusterProfile of that name gets nothing, whatever it says of itself", func(t *testing.T) {
 		expectNothingFor(t, tenants)
 	})
+	t.Run("the address of one is not taken from the other", func(t *testing.T) {
+		before := hubSecret(t).Data
+		out := mustClusterpass(t, append(again, "--member-server=https://elsewhere.example.com", "--wait=false")...)
+		assert.Contains(t, out, "warning: secret/member-default-bravelion in clusterpass-system keeps its address and CA, "+
+			"which ClusterProfile default/bravelion uses, too\n")
+		assert.Equal(t, before, hubSecret(t).Data)
+	})
 	t.Run("wider for one is wider for both", func(t *testing.T) {
 		out := mustClusterpass(t, append(again, "--allow-cluster-roles=view,edit,admin", "--allow-namespaces=default,team-a")...)
 		assert.Contains(t, out, "member: configured clusterrole.rbac.authorization.k8s.io/clusterpass\n")
