@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	restclient "k8s.io/client-go/rest"
@@ -302,11 +303,15 @@ func (o completedOptions) Config(ctx context.Context) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
-	objects, err := metadata.NewForConfig(unlimited(generic.ClientConfig))
+	metadata, err := metadata.NewForConfig(unlimited(generic.ClientConfig))
 	if err != nil {
 		return nil, fmt.Errorf("client for the hub: %w", err)
 	}
-	extra, err := o.extra(ctx, hub, objects)
+	objects, err := dynamic.NewForConfig(unlimited(generic.ClientConfig))
+	if err != nil {
+		return nil, fmt.Errorf("client for the hub: %w", err)
+	}
+	extra, err := o.extra(ctx, hub, metadata, objects)
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +329,9 @@ func unlimited(config *restclient.Config) *restclient.Config {
 	return config
 }
 
-func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface, objects metadata.Interface) (ExtraConfig, error) {
+func (o completedOptions) extra(
+	ctx context.Context, hub kubernetes.Interface, metadata metadata.Interface, objects dynamic.Interface,
+) (ExtraConfig, error) {
 	var err error
 	hubID := o.HubID
 	if hubID == "" {
@@ -342,9 +349,9 @@ func (o completedOptions) extra(ctx context.Context, hub kubernetes.Interface, o
 	if err != nil {
 		return ExtraConfig{}, err
 	}
-	secrets := member.NewSecretInformers(hub, objects, access)
+	secrets := member.NewSecretInformers(hub, metadata, objects, access)
 	members, err := member.NewPool(member.Options{Config: access, Secrets: secrets, Stored: secrets.Stored, Live: secrets.Live,
-		StoredOf: secrets.StoredOf, Clock: clock.RealClock{}})
+		StoredOf: secrets.StoredOf, Karmada: secrets, Clock: clock.RealClock{}})
 	if err != nil {
 		return ExtraConfig{}, fmt.Errorf("member clients: %w", err)
 	}

@@ -125,9 +125,9 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 			return nil, fmt.Errorf("--access-config: %w", err)
 		}
 	}
-	m.secrets = member.NewSecretInformers(m.kubernetes, m.metadata, m.access)
+	m.secrets = member.NewSecretInformers(m.kubernetes, m.metadata, m.objects, m.access)
 	m.members, err = member.NewPool(member.Options{
-		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, StoredOf: m.secrets.StoredOf, Clock: m.clock,
+		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, StoredOf: m.secrets.StoredOf, Karmada: m.secrets, Clock: m.clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)

@@ -68,7 +68,11 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 	if f.unknown("Secrets with the kubeconfigs of members", err) {
 		return
 	}
-	pool, err := member.NewPool(member.Options{Config: e.Access, Secrets: secrets})
+	clusters, err := e.listPlatforms(ctx, secrets)
+	if f.unknown("Secrets and Clusters of other platforms", err) {
+		return
+	}
+	pool, err := member.NewPool(member.Options{Config: e.Access, Secrets: secrets, Karmada: clusters})
 	if err != nil {
 		f.fail("--access-config", "Correct the file: kubectl clusterpass doctor --access-config FILE", "%v", err)
 		return
@@ -130,6 +134,8 @@ func (e *examination) mendAccess(ctx context.Context, secrets memberSecrets, pro
 	case !ok && len(naming) > 1:
 		return fmt.Sprintf("Take the name of the ClusterProfile out of all but one: kubectl -n %s edit secret %s",
 			naming[1].Namespace, naming[1].Name)
+	case !ok && member.IsImported(profile):
+		return mendPlatform(profile)
 	case !ok && e.byPlugin(profile):
 		return "Correct the server in its status, or what --access-config allows (servers, bindings): " + editStatus(profile)
 	case !ok:
@@ -167,6 +173,9 @@ func (e *examination) byPlugin(profile *inventoryv1alpha1.ClusterProfile) bool {
 // mendCredential says how the credential of clusterpass for a member is replaced.
 func (e *examination) mendCredential(secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) string {
 	name, ok := member.SecretFor(e.Access, secrets, profile)
+	if !ok && member.IsImported(profile) {
+		return mendPlatform(profile)
+	}
 	if !ok {
 		return "See why the credential plugin gives no valid credential: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
 	}

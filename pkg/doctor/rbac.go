@@ -65,7 +65,7 @@ func (e *examination) checkRBAC(ctx context.Context, f *findings, username, depl
 	}
 	for i, n := range needs {
 		if missing[i] != "" {
-			f.fail(username, mend, "it lacks %s; without it, %s", missing[i], n.without)
+			f.fail(username, cmp.Or(n.mend, mend), "it lacks %s; without it, %s", missing[i], n.without)
 		}
 	}
 	if len(*f) == 0 {
@@ -89,7 +89,7 @@ func (e *examination) applicable(needs []need) []need {
 			all = append(all, n)
 		}
 	}
-	return all
+	return append(all, e.importNeeds()...)
 }
 
 // lacks returns what of n the user does not have, as a person would grant it; empty: nothing.
@@ -160,6 +160,8 @@ type need struct {
 	mode string
 	// without says what comes of it if the right is missing.
 	without string
+	// mend says how the right is given, if not by artifacts/deploy/rbac.
+	mend string
 }
 
 // key is what consequences has a need under.

@@ -94,6 +94,26 @@ func TestNeedsOf_Secrets(t *testing.T) {
 	assert.Equal(t, sets.New("fleet-a", "fleet-b"), namespaces)
 }
 
+// So are those of other platforms, and Karmada's Clusters.
+func TestNeedsOf_Platforms(t *testing.T) {
+	e := newExamination(&Clients{})
+	e.Access = &configv1alpha1.AccessConfiguration{Providers: []configv1alpha1.AccessProvider{
+		{KarmadaSecret: &configv1alpha1.KarmadaSecretProvider{Namespaces: []string{"karmada-cluster"}}},
+		{ClusterAPISecret: &configv1alpha1.ClusterAPISecretProvider{Namespaces: []string{"team-a"}}},
+	}}
+	var needed []string
+	for _, n := range e.applicable(needsOf(managerName)) {
+		if n.mend == bindImport {
+			needed = append(needed, n.describe(n.Verbs, n.Resources))
+		}
+	}
+	assert.Equal(t, []string{
+		"get, list, watch on secrets of the core group, in namespace karmada-cluster",
+		"get, list, watch on secrets of the core group, in namespace team-a",
+		"get, list, watch on clusters of cluster.karmada.io, in all namespaces",
+	}, needed)
+}
+
 // examine returns what a check finds.
 func examine(t *testing.T, run func(context.Context, *examination, *findings), e *examination) findings {
 	t.Helper()

@@ -64,13 +64,21 @@ func naming(secrets Secrets) lookupNaming {
 	}
 }
 
-// find returns the first provider that profile has an entry for, and that entry, as choose does. A
-// profile without such an entry is adopted if a Secret with a kubeconfig names it. The provider of
-// that Secret then finds the access, by an entry that the Secret implies.
+// find returns the first provider that profile has an entry for, and that entry, as choose does.
+// Without such an entry, a profile of another platform's manager has that platform's provider, and
+// any other is adopted if a Secret with a kubeconfig names it. The provider of that Secret then
+// finds the access, by an entry that the Secret implies.
 func find(
 	providers []namedProvider, naming lookupNaming, profile *inventoryv1alpha1.ClusterProfile,
 ) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
 	provider, entry, err := choose(providers, profile)
+	if i := slices.IndexFunc(providers, func(p namedProvider) bool { return p.imports(profile) }); err != nil && i >= 0 {
+		provider, err = providers[i], nil
+	}
+	if err == nil && provider.imports(profile) {
+		// What the profile's entry says is not used, and does not go into grants.
+		return provider, &inventoryv1alpha1.AccessProvider{Name: provider.name}, nil
+	}
 	if err == nil || !slices.ContainsFunc(providers, namedProvider.readsSecrets) {
 		return provider, entry, err
 	}

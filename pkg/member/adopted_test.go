@@ -155,7 +155,7 @@ func TestSecretInformers_StoredOf(t *testing.T) {
 	unlabelled := named("unlabelled", "default/bravelion")
 	unlabelled.Labels = nil
 	stored := metadatafake.NewSimpleMetadataClient(scheme, named("m", "default/bravelion"), named("n", "default/smartfish"), unlabelled)
-	secrets := NewSecretInformers(fake.NewClientset(), stored, DefaultConfig())
+	secrets := NewSecretInformers(fake.NewClientset(), stored, nil, DefaultConfig())
 	for name, want := range map[string][]string{"bravelion": {"m"}, "smartfish": {"n"}, "whalehub": nil} {
 		found, err := secrets.StoredOf(t.Context(), "default", name)
 		require.NoError(t, err)

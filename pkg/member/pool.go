@@ -54,6 +54,8 @@ type Options struct {
 	// StoredOf returns the Secrets that name a ClusterProfile as the hub stores them. It is nil if
 	// Secrets is never stale.
 	StoredOf func(ctx context.Context, namespace, name string) ([]metav1.Object, error)
+	// Karmada is the cache of Karmada's Clusters. It is nil if Config has no karmadaSecret.
+	Karmada KarmadaClusters
 	// Clock is the clock; nil means the real one.
 	Clock clock.WithTicker
 	// UserAgent is the User-Agent of all clients. If empty, it is client-go's default, which has
@@ -125,7 +127,7 @@ func NewPool(options Options) (*Pool, error) {
 	options.UserAgent = cmp.Or(options.UserAgent, rest.DefaultKubernetesUserAgent())
 	return &Pool{
 		options:   options,
-		providers: newProviders(options.Config),
+		providers: newProviders(options.Config, options.Karmada),
 		held:      semaphore.NewWeighted(maxHeld),
 		clients:   map[profileKey]*pooled{},
 		retired:   map[*Client]time.Time{},

@@ -215,7 +215,7 @@ func TestPool_LiveLeaving(t *testing.T) {
 func TestSecretInformers_OtherSecrets(t *testing.T) {
 	hub := fake.NewClientset(
 		marked("clusterpass-system", "member", "true"), marked("clusterpass-system", "other", "no"), marked("kube-system", "member", "true"))
-	secrets := NewSecretInformers(hub, nil, DefaultConfig())
+	secrets := NewSecretInformers(hub, nil, nil, DefaultConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for name, read := range map[string]readStoredSecret{"shared": secrets.Stored, "at once": secrets.Live} {

@@ -176,7 +176,7 @@ func TestSecretInformers(t *testing.T) {
 	config.Providers[0].KubeconfigSecret.Namespaces = []string{"a", "b"}
 	hub := fake.NewClientset(
 		marked("a", "one", "true"), marked("a", "other", "false"), marked("b", "two", "true"), marked("c", "three", "true"))
-	secrets := NewSecretInformers(hub, nil, config)
+	secrets := NewSecretInformers(hub, nil, nil, config)
 	assert.False(t, secrets.Synced())
 	_, err := secrets.Get("a", "one")
 	require.ErrorContains(t, err, "not read yet")

@@ -60,7 +60,8 @@ type access struct {
 	cluster clientcmdv1.Cluster
 	// plugin says that client-go runs a credential plugin.
 	plugin bool
-	// several says that the profile's status chooses among several clusters.
+	// several says that the profile's status chooses among several clusters, or that another cluster
+	// may take the place of this one without any change of the profile.
 	several bool
 	// joined is the UID of the cluster that the access was made for; empty if that is not known.
 	joined types.UID
@@ -85,14 +86,20 @@ type namedProvider struct {
 	name string
 }
 
-// newProviders returns the providers of a valid configuration, in order of preference.
-func newProviders(config *configv1alpha1.AccessConfiguration) []namedProvider {
+// newProviders returns the providers of a valid configuration, in order of preference. Without
+// clusters, those of Karmada give no access.
+func newProviders(config *configv1alpha1.AccessConfiguration, clusters KarmadaClusters) []namedProvider {
 	providers := make([]namedProvider, 0, len(config.Providers))
 	for _, configured := range config.Providers {
 		named := namedProvider{name: configured.Name}
-		if configured.Exec != nil {
+		switch {
+		case configured.Exec != nil:
 			named.provider = newExecProvider(configured.Name, configured.Exec)
-		} else {
+		case configured.KarmadaSecret != nil:
+			named.provider = &karmadaProvider{configured.KarmadaSecret, clusters}
+		case configured.ClusterAPISecret != nil:
+			named.provider = &clusterAPIProvider{configured.ClusterAPISecret}
+		default:
 			named.provider = &secretProvider{namespaces: configured.KubeconfigSecret.Namespaces}
 		}
 		providers = append(providers, named)

@@ -104,7 +104,7 @@ func (p *secretProvider) reference(entry *inventoryv1alpha1.AccessProvider) (Sec
 func SecretFor(
 	config *configv1alpha1.AccessConfiguration, secrets Secrets, profile *inventoryv1alpha1.ClusterProfile,
 ) (SecretReference, bool) {
-	chosen, entry, _ := find(newProviders(config), naming(secrets), profile)
+	chosen, entry, _ := find(newProviders(config, nil), naming(secrets), profile)
 	provider, ok := chosen.provider.(*secretProvider)
 	if !ok {
 		return SecretReference{}, false

@@ -67,6 +67,28 @@ limits: {maxInFlight: 5, breaker: {failures: 2, openSeconds: 90}}
 			file: configHeader + "limits: {maxInFlight: -1, breaker: {failures: 1001, openSeconds: 10, maxOpenSeconds: 9}}\n",
 			want: []string{"limits.maxInFlight: Invalid", "limits.breaker.failures: Invalid", "limits.breaker.maxOpenSeconds: Invalid"},
 		},
+		{
+			name: "providers of other platforms' clusters",
+			file: configHeader + `
+providers:
+- {name: karmada, karmadaSecret: {profileNamespace: fleet}}
+- {name: cluster-api, clusterAPISecret: {namespaces: [a, b]}}
+`,
+		},
+		{
+			name: "providers of other platforms' clusters, without namespaces and twice",
+			file: configHeader + `
+providers:
+- {name: karmada, karmadaSecret: {namespaces: ["*"]}}
+- {name: cluster-api, clusterAPISecret: {}}
+- {name: other, karmadaSecret: {profileNamespace: fleet}, clusterAPISecret: {namespaces: [a]}}
+`,
+			want: []string{
+				"providers[0].karmadaSecret.namespaces[0]: Invalid", "providers[0].karmadaSecret.profileNamespace: Invalid",
+				"providers[1].clusterAPISecret.namespaces: Required", "providers[2].clusterAPISecret: Forbidden",
+				"providers[2].karmadaSecret: Forbidden: another provider has it",
+			},
+		},
 		{name: "an exec provider", file: exec("    certificateAuthorityData: " + ca + "\n    env: [{name: A, value: b}]\n" + proxies)},
 		{name: "an exec provider without a CA", file: exec(""), want: []string{"providers[0].exec.certificateAuthorityData: Required"}},
 		{

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/dynamic"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -81,25 +82,30 @@ type Secrets interface {
 	Of(namespace, name string) ([]*corev1.Secret, error)
 }
 
-// SecretInformers cache the Secrets of the configured namespaces that have KubeconfigLabel. A
-// lookup costs no call to the hub.
+// SecretInformers cache the Secrets of the configured namespaces that have KubeconfigLabel, and what
+// leads to the clusters of other platforms. A lookup costs no call to the hub.
 type SecretInformers struct {
 	hub        kubernetes.Interface
 	metadata   metadata.Interface
 	namespaces map[string]coreinformers.SecretIndexInformer
 	stored     *sharedread.Reader[types.NamespacedName, *corev1.Secret]
 	listed     *sharedread.Reader[string, []metav1.PartialObjectMetadata]
+	platforms  *platforms
 }
 
 var _ Secrets = (*SecretInformers)(nil)
 
 // NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub and
 // metadata, two clients for the hub, need the rights to get, list and watch Secrets in these
-// namespaces and nowhere else.
+// namespaces and nowhere else, and objects, a third, needs those on Karmada's Clusters if config has
+// these read.
 func NewSecretInformers(
-	hub kubernetes.Interface, metadata metadata.Interface, config *configv1alpha1.AccessConfiguration,
+	hub kubernetes.Interface, metadata metadata.Interface, objects dynamic.Interface, config *configv1alpha1.AccessConfiguration,
 ) *SecretInformers {
-	s := &SecretInformers{hub: hub, metadata: metadata, namespaces: map[string]coreinformers.SecretIndexInformer{}}
+	s := &SecretInformers{
+		hub: hub, metadata: metadata, namespaces: map[string]coreinformers.SecretIndexInformer{},
+		platforms: newPlatforms(hub, objects, config),
+	}
 	s.stored = sharedread.NewReader(clock.RealClock{}, s.read)
 	s.listed = sharedread.NewReader(clock.RealClock{}, s.list)
 	for _, namespace := range SecretNamespaces(config) {
@@ -124,28 +130,18 @@ func indexed(secret *corev1.Secret) ([]string, error) {
 	return names, nil
 }
 
-// SecretNamespaces returns the namespaces of the hub in which config lets kubeconfigs be, in order.
-func SecretNamespaces(config *configv1alpha1.AccessConfiguration) []string {
-	namespaces := sets.New[string]()
-	for _, provider := range config.Providers {
-		if provider.KubeconfigSecret != nil {
-			namespaces.Insert(provider.KubeconfigSecret.Namespaces...)
-		}
-	}
-	return sets.List(namespaces)
-}
-
 // Run watches until ctx ends. It returns when all informers have stopped.
 func (s *SecretInformers) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, secrets := range s.namespaces {
 		running.Go(func() { secrets.RunWithContext(Quiet(ctx)) })
 	}
+	s.platforms.run(ctx, &running)
 	<-ctx.Done()
 	running.Wait()
 }
 
-// Synced returns whether the informers of all namespaces have synced.
+// Synced returns whether the informers of the kubeconfigs of all namespaces have synced.
 func (s *SecretInformers) Synced() bool {
 	for _, secrets := range s.namespaces {
 		if !secrets.HasSynced() {
@@ -156,16 +152,20 @@ func (s *SecretInformers) Synced() bool {
 }
 
 // Get returns a Secret from the cache. A Secret without KubeconfigLabel, or outside the configured
-// namespaces, is not found.
+// namespaces, is not found, unless it is one of another platform.
 func (s *SecretInformers) Get(namespace, name string) (*corev1.Secret, error) {
 	secrets, ok := s.namespaces[namespace]
 	if !ok {
-		return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+		return s.platforms.get(namespace, name)
 	}
 	if !secrets.HasSynced() {
 		return nil, fmt.Errorf("the Secrets of namespace %s are not read yet", namespace)
 	}
-	return corelisters.NewSecretLister(secrets.GetIndexer()).Secrets(namespace).Get(name)
+	found, err := corelisters.NewSecretLister(secrets.GetIndexer()).Secrets(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		return s.platforms.get(namespace, name)
+	}
+	return found, err
 }
 
 // Of returns the Secrets in the cache that name a ClusterProfile, in order.
@@ -242,20 +242,21 @@ func (s *SecretInformers) readBy(
 	notFound := apierrors.NewNotFound(corev1.Resource("secrets"), name)
 	// A user who edits a ClusterProfile's status chooses the name. An invalid name is not sent to
 	// the hub.
-	if _, ok := s.namespaces[namespace]; !ok || len(validation.NameIsDNSSubdomain(name, false)) > 0 {
+	platform := s.platforms.reads(namespace)
+	if _, ok := s.namespaces[namespace]; !ok && !platform || len(validation.NameIsDNSSubdomain(name, false)) > 0 {
 		return nil, notFound
 	}
 	secret, err := read(ctx, types.NamespacedName{Namespace: namespace, Name: name})
-	if err == nil && secret.Labels[KubeconfigLabel] != labelled {
+	if err == nil && !platform && secret.Labels[KubeconfigLabel] != labelled {
 		return nil, notFound
 	}
 	return secret, err
 }
 
 // OnChange has changed called with the name of a ClusterProfile whose Secret was made, deleted, or
-// changed in what gives access: a member may begin to leave the hub, or be reached in another way.
-// It is not called for the Secrets that are there at first, unless the member is leaving. OnChange
-// is called before Run.
+// changed in what gives access, or its Cluster of Karmada: a member may begin to leave the hub, or be
+// reached in another way. It is not called for those that are there at first, unless the member is
+// leaving. OnChange is called before Run.
 func (s *SecretInformers) OnChange(changed func(profile cache.ObjectName)) error {
 	call := func(secrets ...*corev1.Secret) {
 		names := sets.New[types.NamespacedName]()
@@ -288,7 +289,7 @@ func (s *SecretInformers) OnChange(changed func(profile cache.ObjectName)) error
 			return fmt.Errorf("watching the Secrets of namespace %s: %w", namespace, err)
 		}
 	}
-	return nil
+	return s.platforms.onChange(changed)
 }
 
 // CauseLeaving is the type of the cause in the details of a Status that refuses a token for a
@@ -334,6 +335,9 @@ func LeavingOf(secret metav1.Object, namespace, name string) *Leaving {
 // cluster of profile. For a joined cluster, it is a command for somebody who has a context for that
 // cluster.
 func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
+	if IsImported(profile) {
+		return "Have its platform put a new credential into the Secret"
+	}
 	if profile.Annotations[MemberUIDAnnotation] == "" {
 		return "Put a new kubeconfig into the Secret that its access provider names"
 	}

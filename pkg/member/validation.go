@@ -35,9 +35,15 @@ func Validate(config *configv1alpha1.AccessConfiguration) field.ErrorList {
 	for i := range config.Providers {
 		provider := &config.Providers[i]
 		errs = append(errs, validateProvider(provider, path.Index(i))...)
-		sameName := func(other configv1alpha1.AccessProvider) bool { return other.Name == provider.Name }
-		if slices.ContainsFunc(config.Providers[:i], sameName) {
-			errs = append(errs, field.Duplicate(path.Index(i).Child("name"), provider.Name))
+		for _, other := range config.Providers[:i] {
+			switch {
+			case other.Name == provider.Name:
+				errs = append(errs, field.Duplicate(path.Index(i).Child("name"), provider.Name))
+			case other.KarmadaSecret != nil && provider.KarmadaSecret != nil:
+				errs = append(errs, field.Forbidden(path.Index(i).Child("karmadaSecret"), "another provider has it"))
+			case other.ClusterAPISecret != nil && provider.ClusterAPISecret != nil:
+				errs = append(errs, field.Forbidden(path.Index(i).Child("clusterAPISecret"), "another provider has it"))
+			}
 		}
 	}
 	return append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
@@ -48,19 +54,29 @@ func validateProvider(provider *configv1alpha1.AccessProvider, path *field.Path)
 	if provider.Name == "" {
 		errs = append(errs, field.Required(path.Child("name"), "the name that ClusterProfiles know it by"))
 	}
-	switch {
-	case provider.KubeconfigSecret != nil && provider.Exec != nil:
-		errs = append(errs, field.Forbidden(path.Child("exec"), "a provider is either kubeconfigSecret or exec"))
-	case provider.KubeconfigSecret != nil:
-		namespaces, path := provider.KubeconfigSecret.Namespaces, path.Child("kubeconfigSecret", "namespaces")
-		if len(namespaces) == 0 {
-			errs = append(errs, field.Required(path, "the namespaces that Secrets are read from"))
-		}
-		errs = append(errs, validateNamespaces(namespaces, path)...)
-	case provider.Exec != nil:
-		errs = append(errs, validateExec(provider.Exec, path.Child("exec"))...)
-	default:
-		errs = append(errs, field.Required(path, "one of kubeconfigSecret and exec"))
+	var kinds []string
+	if of := provider.KubeconfigSecret; of != nil {
+		kinds = append(kinds, "kubeconfigSecret")
+		errs = append(errs, requireNamespaces(of.Namespaces, path.Child("kubeconfigSecret", "namespaces"))...)
+	}
+	if of := provider.Exec; of != nil {
+		kinds = append(kinds, "exec")
+		errs = append(errs, validateExec(of, path.Child("exec"))...)
+	}
+	if of := provider.KarmadaSecret; of != nil {
+		kinds = append(kinds, "karmadaSecret")
+		errs = append(errs, requireNamespaces(of.Namespaces, path.Child("karmadaSecret", "namespaces"))...)
+		errs = append(errs, validateNamespace(of.ProfileNamespace, path.Child("karmadaSecret", "profileNamespace"))...)
+	}
+	if of := provider.ClusterAPISecret; of != nil {
+		kinds = append(kinds, "clusterAPISecret")
+		errs = append(errs, requireNamespaces(of.Namespaces, path.Child("clusterAPISecret", "namespaces"))...)
+	}
+	if len(kinds) == 0 {
+		errs = append(errs, field.Required(path, "one of kubeconfigSecret, exec, karmadaSecret and clusterAPISecret"))
+	}
+	for i := 1; i < len(kinds); i++ {
+		errs = append(errs, field.Forbidden(path.Child(kinds[i]), "a provider is of one kind, and has "+kinds[0]))
 	}
 	return errs
 }
@@ -140,9 +156,7 @@ func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.Ser
 	errs = append(errs, validateNamespaces(binding.Namespaces, path.Child("namespaces"))...)
 	for i, profile := range binding.Profiles {
 		path := path.Child("profiles").Index(i)
-		for _, message := range apivalidation.ValidateNamespaceName(profile.Namespace, false) {
-			errs = append(errs, field.Invalid(path.Child("namespace"), profile.Namespace, message))
-		}
+		errs = append(errs, validateNamespace(profile.Namespace, path.Child("namespace"))...)
 		for _, message := range apivalidation.NameIsDNSSubdomain(profile.Name, false) {
 			errs = append(errs, field.Invalid(path.Child("name"), profile.Name, message))
 		}
@@ -161,15 +175,29 @@ func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.Se
 		slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
 }
 
+// requireNamespaces is validateNamespaces for a list that must not be empty.
+func requireNamespaces(namespaces []string, path *field.Path) field.ErrorList {
+	if len(namespaces) == 0 {
+		return field.ErrorList{field.Required(path, "the namespaces that Secrets are read from")}
+	}
+	return validateNamespaces(namespaces, path)
+}
+
 func validateNamespaces(namespaces []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, namespace := range namespaces {
-		for _, message := range apivalidation.ValidateNamespaceName(namespace, false) {
-			errs = append(errs, field.Invalid(path.Index(i), namespace, message))
-		}
+		errs = append(errs, validateNamespace(namespace, path.Index(i))...)
 		if slices.Contains(namespaces[:i], namespace) {
 			errs = append(errs, field.Duplicate(path.Index(i), namespace))
 		}
+	}
+	return errs
+}
+
+func validateNamespace(namespace string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range apivalidation.ValidateNamespaceName(namespace, false) {
+		errs = append(errs, field.Invalid(path, namespace, message))
 	}
 	return errs
 }

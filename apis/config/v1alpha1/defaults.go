@@ -10,6 +10,8 @@ const (
 	DefaultProviderName = "kubeconfig-secretreader"
 	// DefaultKubeconfigNamespace is the namespace of clusterpass on the hub.
 	DefaultKubeconfigNamespace = "clusterpass-system"
+	// DefaultKarmadaNamespace is the namespace that `karmadactl join` puts Secrets into.
+	DefaultKarmadaNamespace = "karmada-cluster"
 	// DefaultExecAPIVersion is the version of the exchange with exec plugins, which KEP-5339's own
 	// speak.
 	DefaultExecAPIVersion = "client.authentication.k8s.io/v1"
@@ -34,6 +36,13 @@ func SetDefaults_AccessConfiguration(obj *AccessConfiguration) {
 func SetDefaults_KubeconfigSecretProvider(obj *KubeconfigSecretProvider) {
 	if len(obj.Namespaces) == 0 {
 		obj.Namespaces = []string{DefaultKubeconfigNamespace}
+	}
+}
+
+// SetDefaults_KarmadaSecretProvider fills in Karmada's own namespace of Secrets.
+func SetDefaults_KarmadaSecretProvider(obj *KarmadaSecretProvider) {
+	if len(obj.Namespaces) == 0 {
+		obj.Namespaces = []string{DefaultKarmadaNamespace}
 	}
 }
 

@@ -23,7 +23,8 @@ type AccessConfiguration struct {
 	Limits Limits `json:"limits,omitempty"`
 }
 
-// AccessProvider is one access provider. Exactly one of kubeconfigSecret and exec must be set.
+// AccessProvider is one access provider. Exactly one of kubeconfigSecret, exec, karmadaSecret and
+// clusterAPISecret must be set.
 type AccessProvider struct {
 	// name is the name of this provider's entries in status.accessProviders of ClusterProfiles. If
 	// a ClusterProfile has no such entry, the one in the deprecated status.credentialProviders is
@@ -38,6 +39,16 @@ type AccessProvider struct {
 	// the server's identity.
 	// +optional
 	Exec *ExecProvider `json:"exec,omitempty"`
+
+	// karmadaSecret reaches the clusters of Karmada, whose control plane the hub is, by Karmada's own
+	// Secrets. There may be one such provider.
+	// +optional
+	KarmadaSecret *KarmadaSecretProvider `json:"karmadaSecret,omitempty"`
+
+	// clusterAPISecret reaches the clusters of Cluster API, whose management cluster the hub is, by
+	// Cluster API's own Secrets. There may be one such provider.
+	// +optional
+	ClusterAPISecret *ClusterAPISecretProvider `json:"clusterAPISecret,omitempty"`
 }
 
 // KubeconfigSecretProvider reads a Secret, as upstream's plugin kubeconfig-secretreader does. The
@@ -50,6 +61,29 @@ type KubeconfigSecretProvider struct {
 	// extension names no namespace. Default: clusterpass-system.
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
+}
+
+// KarmadaSecretProvider leads a ClusterProfile of profileNamespace to the Cluster of
+// cluster.karmada.io that has its name. Address and proxy come from that Cluster, and token and CA
+// from the Secret in its spec.secretRef, which must have the name of the Cluster, as the Secrets of
+// `karmadactl join` do. What the ClusterProfile says is not used.
+type KarmadaSecretProvider struct {
+	// namespaces are the only namespaces that Secrets are read from. Default: karmada-cluster.
+	// +optional
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	// profileNamespace is the namespace of the ClusterProfiles of Karmada's clusters. In other
+	// namespaces, a ClusterProfile leads to none of them.
+	ProfileNamespace string `json:"profileNamespace"`
+}
+
+// ClusterAPISecretProvider leads a ClusterProfile to the Cluster of cluster.x-k8s.io that has its
+// namespace and name, by the Secret NAME-kubeconfig there, with the type cluster.x-k8s.io/secret and
+// the label cluster.x-k8s.io/cluster-name=NAME. What the ClusterProfile says is not used.
+type ClusterAPISecretProvider struct {
+	// namespaces are the only namespaces that Secrets are read from. ClusterProfiles of other
+	// namespaces lead to none of these clusters.
+	Namespaces []string `json:"namespaces"`
 }
 
 // ExecProvider is a credential plugin and the servers that may receive its credentials. A user who

@@ -30,6 +30,9 @@ func SetObjectDefaults_AccessConfiguration(in *AccessConfiguration) {
 		if a.Exec != nil {
 			SetDefaults_ExecProvider(a.Exec)
 		}
+		if a.KarmadaSecret != nil {
+			SetDefaults_KarmadaSecretProvider(a.KarmadaSecret)
+		}
 	}
 	SetDefaults_Limits(&in.Limits)
 	SetDefaults_Breaker(&in.Limits.Breaker)
