@@ -13,6 +13,7 @@ import (
 	"clusterpass.dev/pkg/controllers/credentialset"
 	"clusterpass.dev/pkg/controllers/dispatcher"
 	"clusterpass.dev/pkg/controllers/health"
+	"clusterpass.dev/pkg/controllers/importer"
 	"clusterpass.dev/pkg/controllers/placement"
 	"clusterpass.dev/pkg/controllers/revocation"
 	"clusterpass.dev/pkg/controllers/rotation"
@@ -34,6 +35,11 @@ const (
 // controllers returns all controllers, registered with the informers.
 func (m *manager) controllers() ([]controller, error) {
 	member.RegisterMetrics(m.members)
+	platforms, err := importer.NewPlatforms(m.options.Import, m.access)
+	if err != nil {
+		return nil, fmt.Errorf("--import: %w", err)
+	}
+	m.imported = platforms
 	var all []controller
 	for _, c := range []struct {
 		name string
@@ -41,6 +47,7 @@ func (m *manager) controllers() ([]controller, error) {
 	}{
 		{"grants", m.grantController},
 		{"sweep", m.sweepController},
+		{"import", m.importController},
 		{"inventory", m.inventoryController},
 		{"scores", m.scoreController},
 		{"rotation", m.rotationController},
@@ -87,9 +94,32 @@ func (m *manager) sweepController() (controller, error) {
 	})
 }
 
+func (m *manager) importController() (controller, error) {
+	return importer.New(importer.Options{
+		Platforms: m.imported,
+		Hub:       m.kubernetes,
+		Objects:   m.objects,
+		Inventory: m.inventory,
+		Profiles:  m.profiles.Apis().V1alpha1().ClusterProfiles(),
+		Access:    m.members,
+		OnChange:  m.secrets.OnChange,
+		Recorder:  m.recorder,
+		Clock:     m.clock,
+	})
+}
+
+// managers returns the cluster managers whose ClusterProfiles are this program's to maintain.
+func (m *manager) managers() []string {
+	all := []string{m.options.ClusterManager}
+	for _, platform := range m.imported {
+		all = append(all, platform.Manager)
+	}
+	return all
+}
+
 func (m *manager) inventoryController() (controller, error) {
 	return health.New(health.Options{
-		Manager:       m.options.ClusterManager,
+		Managers:      m.managers(),
 		Client:        m.inventory,
 		Profiles:      m.profiles.Apis().V1alpha1().ClusterProfiles(),
 		Members:       m.members,

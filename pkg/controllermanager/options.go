@@ -61,6 +61,8 @@ type Options struct {
 	// ClusterManager is the spec.clusterManager.name of the ClusterProfiles whose status is ours to
 	// write.
 	ClusterManager string
+	// Import are the platforms whose clusters get ClusterProfiles.
+	Import []string
 	// ProbePeriod is how often each member is asked how it is.
 	ProbePeriod time.Duration
 	// MemberProbes is how many members are asked at once.
@@ -183,6 +185,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	inventory := sections.FlagSet("inventory")
 	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager,
 		"The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of other managers are left alone.")
+	inventory.StringSliceVar(&o.Import, "import", o.Import, "Platforms of this hub whose clusters get ClusterProfiles: "+
+		"Karmada, ClusterAPI. For each, --access-config must have a provider, and the role of artifacts/deploy/import must be bound.")
 	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod,
 		"How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes,

@@ -39,6 +39,7 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 	configv1alpha1 "clusterpass.dev/apis/config/v1alpha1"
 	"clusterpass.dev/pkg/command"
+	"clusterpass.dev/pkg/controllers/importer"
 	"clusterpass.dev/pkg/generated/clientset/versioned"
 	"clusterpass.dev/pkg/generated/informers/externalversions"
 	"clusterpass.dev/pkg/grant"
@@ -66,6 +67,7 @@ type manager struct {
 	access      *configv1alpha1.AccessConfiguration
 	secrets     *member.SecretInformers
 	members     *member.Pool
+	imported    []*importer.Platform
 	broadcaster events.EventBroadcaster
 	recorder    events.EventRecorder
 }

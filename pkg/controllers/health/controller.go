@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health is the controller that maintains the status of the ClusterProfiles of one cluster
-// manager. It probes the health of each member cluster, and writes the result into the status of
+// Package health is the controller that maintains the status of the ClusterProfiles of some
+// cluster managers. It probes the health of each member cluster, and writes the result into the status of
 // its profile when it changes. It also sets the label inventory-member-id of profiles without it.
 //
 // Consumers of KEP-4322 rebuild their connections at any event of a ClusterProfile, so a healthy
@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,9 +44,9 @@ import (
 
 // Options configure a Controller. Every field is required.
 type Options struct {
-	// Manager is the spec.clusterManager.name of the profiles that the controller maintains. It does
+	// Managers are the spec.clusterManager.name of the profiles that the controller maintains. It does
 	// not change others.
-	Manager string
+	Managers []string
 	// Client writes the status and one label of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
@@ -105,7 +106,7 @@ func New(o Options) (*Controller, error) {
 
 func (c *Controller) isOurs(obj any) bool {
 	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
-	return ok && profile.Spec.ClusterManager.Name == c.Manager
+	return ok && slices.Contains(c.Managers, profile.Spec.ClusterManager.Name)
 }
 
 // added probes a new profile at once, and others in their turn: a restart must not cause a thousand
@@ -279,7 +280,7 @@ var (
 	probeDuration = metric.Histogram("member_probe_duration_seconds", "How long probes of member clusters take, in seconds.", 0.001)
 
 	clustersDesc = metrics.NewDesc("clusterpass_clusters",
-		"ClusterProfiles of this manager by the status of their condition ControlPlaneHealthy: True, False or Unknown.",
+		"ClusterProfiles of these managers by the status of their condition ControlPlaneHealthy: True, False or Unknown.",
 		[]string{"healthy"}, nil, metrics.ALPHA, "")
 
 	registerOnce sync.Once

@@ -198,7 +198,7 @@ func newController(tb testing.TB, secrets member.Secrets, client *fake.Clientset
 	tb.Helper()
 	pool, err := member.NewPool(member.Options{Config: member.DefaultConfig(), Secrets: secrets})
 	require.NoError(tb, err)
-	o.Manager, o.Client, o.Members, o.Workers = "clusterpass", client, pool, 1
+	o.Managers, o.Client, o.Members, o.Workers = []string{"clusterpass"}, client, pool, 1
 	o.OnChange = func(func(cache.ObjectName)) error { return nil }
 	o.Profiles = inventoryinformers.NewSharedInformerFactory(client, 0).Apis().V1alpha1().ClusterProfiles()
 	o.ProbePeriod, o.WriteInterval = 15*time.Second, 30*time.Second

@@ -228,7 +228,7 @@ func TestMemberDeployment(t *testing.T) {
 // Roles that are shipped never use wildcards.
 func TestRoles_Wildcards(t *testing.T) {
 	files := deployFiles(t)
-	for _, folder := range []string{"deploy/rbac", "deploy/member/overlays/rules", "examples/rbac"} {
+	for _, folder := range []string{"deploy/rbac", "deploy/import", "deploy/member/overlays/rules", "examples/rbac"} {
 		for _, role := range shipped[rbacv1.ClusterRole](t, filepath.Join(files, folder), "Role", "ClusterRole") {
 			for _, rule := range role.Rules {
 				all := append(append(append([]string{}, rule.Verbs...), rule.Resources...), rule.APIGroups...)
