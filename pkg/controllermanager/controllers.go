@@ -140,7 +140,7 @@ func (m *manager) scoreController() (controller, error) {
 	}
 	var managers []string
 	if m.options.ScoresOf == ScoresOfOwn {
-		managers = []string{m.options.ClusterManager}
+		managers = m.managers()
 	}
 	return score.New(score.Options{
 		Managers:     managers,

@@ -78,14 +78,11 @@ func metadataPatch(platform *Platform, cluster *unstructured.Unstructured, profi
 }
 
 // withEntry returns list with entry in place of the one that has its name, or at its end.
-func withEntry(list []any, entry map[string]any) []any {
-	i := slices.IndexFunc(list, func(each any) bool {
-		of, ok := each.(map[string]any)
-		return ok && of["name"] == entry["name"]
-	})
+func withEntry(list []inventoryv1alpha1.AccessProvider, entry *inventoryv1alpha1.AccessProvider) []inventoryv1alpha1.AccessProvider {
+	i := slices.IndexFunc(list, func(each inventoryv1alpha1.AccessProvider) bool { return each.Name == entry.Name })
 	if i < 0 {
-		return append(list, entry)
+		return append(list, *entry)
 	}
-	list[i] = entry
+	list[i] = *entry
 	return list
 }

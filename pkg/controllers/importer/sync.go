@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -24,7 +23,6 @@ import (
 	"clusterpass.dev/pkg/controllers/internal/gone"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/member"
-	"clusterpass.dev/pkg/profiles"
 )
 
 // maxProfiles bounds the ClusterProfiles of a namespace in which Clusters are imported. The server
@@ -163,22 +161,14 @@ func (c *Controller) update(
 func (c *Controller) writeAccess(
 	ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, entry *inventoryv1alpha1.AccessProvider,
 ) error {
-	client := c.Objects.Resource(profiles.Resource).Namespace(profile.Namespace)
+	client := c.Inventory.ApisV1alpha1().ClusterProfiles(profile.Namespace)
 	stored, err := client.Get(ctx, profile.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	written, err := runtime.DefaultUnstructuredConverter.ToUnstructured(entry)
-	if err != nil {
-		return err
-	}
-	list, _, err := unstructured.NestedSlice(stored.Object, "status", "accessProviders")
-	if err != nil {
-		return err
-	}
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": profile.UID, "resourceVersion": stored.GetResourceVersion()},
-		"status":   map[string]any{"accessProviders": withEntry(list, written)},
+		"metadata": map[string]any{"uid": profile.UID, "resourceVersion": stored.ResourceVersion},
+		"status":   map[string]any{"accessProviders": withEntry(stored.Status.AccessProviders, entry)},
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
 	"k8s.io/utils/clock"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
@@ -122,10 +123,12 @@ func TestController_Create(t *testing.T) {
 }
 
 func TestWithEntry(t *testing.T) {
-	mine, theirs := map[string]any{"name": "a", "cluster": map[string]any{"server": "https://new"}}, map[string]any{"name": "b"}
-	assert.Equal(t, []any{mine}, withEntry(nil, mine))
-	assert.Equal(t, []any{theirs, mine}, withEntry([]any{theirs}, mine))
-	assert.Equal(t, []any{mine, theirs}, withEntry([]any{map[string]any{"name": "a", "more": "x"}, theirs}, mine))
+	mine := inventoryv1alpha1.AccessProvider{Name: "a", Cluster: clientcmdv1.Cluster{Server: "https://new"}}
+	earlier, theirs := inventoryv1alpha1.AccessProvider{Name: "a"}, inventoryv1alpha1.AccessProvider{Name: "b"}
+	type entries = []inventoryv1alpha1.AccessProvider
+	assert.Equal(t, entries{mine}, withEntry(nil, &mine))
+	assert.Equal(t, entries{theirs, mine}, withEntry(entries{theirs}, &mine))
+	assert.Equal(t, entries{mine, theirs}, withEntry(entries{earlier, theirs}, &mine))
 }
 
 func TestChanged(t *testing.T) {
