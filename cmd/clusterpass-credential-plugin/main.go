@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command clusterpass-credential-plugin is the credential plugin (KEP-5339) of the access provider
-// clusterpass. Programs that build clients from ClusterProfiles run it to get tokens for member
+// Command clusterpass-credential-plugin is a credential plugin (KEP-5339) for the access providers
+// of ClusterProfiles. Programs that build clients from ClusterProfiles run it to get tokens for member
 // clusters from the hub, with their own identity on the hub. See pkg/credential for the fields that
 // a ClusterProfile needs.
 package main
@@ -26,9 +26,9 @@ import (
 
 const name = "clusterpass-credential-plugin"
 
-const usage = `Run by programs that build clients from ClusterProfiles, for the access provider clusterpass:
-it prints a token for the member cluster as an ExecCredential. Flags override what the ClusterProfile
-says about the token.
+const usage = `Run by programs that build clients from ClusterProfiles: it prints a token for the member cluster as
+an ExecCredential. The access provider of the ClusterProfile, of any name, says which token; flags
+override that. Without a ServiceAccount in either, one is named for the user of the hub.
 
 Usage:
   ` + name + ` [flags]
@@ -54,6 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		showVersion            bool
 		options                credential.Options
 		request                credential.RequestFlags
+		target                 credential.Target
 	)
 	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -64,6 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.BoolVar(&showVersion, "version", false, "Print the version.")
 	options.AddFlags(flags)
 	request.AddFlags(flags)
+	target.AddFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	plugin := &credential.Plugin{Source: source, Override: request.Apply}
+	plugin := &credential.Plugin{Source: source, Override: request.Apply, Target: target}
 	status, err := plugin.GetToken(ctx, exec.Credential)
 	if err != nil {
 		return err

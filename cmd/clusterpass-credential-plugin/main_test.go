@@ -39,10 +39,10 @@ func TestPlugin_Errors(t *testing.T) {
 		{name: "no cluster", info: `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential"}`, want: "provideClusterInfo"},
 		{name: "another kind", info: `{"apiVersion":"v1","kind":"Secret"}`, want: credential.ExecInfoEnv},
 		{
-			name: "no account",
+			name: "no account, and a hub that is not reached", want: "to name a ServiceAccount for you (or use --service-account)",
 			info: `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"cluster":` + cluster + `}}`,
-			want: "fleet/bravelion names no ServiceAccount",
 		},
+		{name: "a profile without a namespace", args: []string{"--profile=bravelion"}, want: `--profile "bravelion" is not NAMESPACE/NAME`},
 		{name: "no such context", args: []string{"--context=none"}, want: `"none" does not exist`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -339,29 +339,6 @@ func TestRequest_Defaults(t *testing.T) {
 	}
 }
 
-// Accounts are apart for other rights and other people.
-func TestAccountFor(t *testing.T) {
-	name := func(user string, roles ...string) string {
-		t.Helper()
-		r := credential.Request{Namespace: "fleet"}
-		for _, role := range roles {
-			r.ClusterRoles = append(r.ClusterRoles, v1alpha1.ClusterRole{Name: role})
-		}
-		name, err := accountFor(user, r)
-		require.NoError(t, err)
-		return name
-	}
-	again := name("alice", "view")
-	assert.Equal(t, again, name("alice", "view"))
-	assert.NotEqual(t, name("alice", "view"), name("alice", "edit"))
-	assert.NotEqual(t, name("alice", "view"), name("bob", "view"))
-	assert.NotEqual(t, name("a.b", "view"), name("a-b", "view"), "names that look the same")
-	for _, user := range []string{"system:serviceaccount:team-a:robot", "Ünïcode@例え.jp", strings.Repeat("x", 300), "-", ""} {
-		assert.Regexp(t, `^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`, name(user, "view"))
-		assert.LessOrEqual(t, len(name(user, "view")), 63)
-	}
-}
-
 func TestGetToken(t *testing.T) {
 	hub := newFakeHub(t)
 	info := func(server string) string {

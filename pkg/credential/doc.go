@@ -27,6 +27,10 @@
 //	          serviceAccountName: kueue
 //	          clusterRoles: [{name: multikueue}]
 //
+// Access providers that others write, of any name, say less: the name of the cluster alone, or
+// nothing. Flags say the rest, and Target which ClusterProfile is meant: by its name, or by the
+// server and the authorities that the client is about to use.
+//
 // The consumer configures upstream's access library with the plugin; apiVersion may be v1beta1,
 // too:
 //
@@ -46,6 +50,11 @@
 // not to a kubeconfig: an exec plugin may log in as anybody. The hub is asked once for each
 // credential of a login, whose keyed hash is kept. Annotations of a request are the requester's: an
 // extension that has some is refused.
+//
+// A ClusterProfile is found by its server only if no other of the namespace has the same, and the
+// hub then decides again which server is its own. So who writes profiles can have a search refused,
+// and not have a token sent elsewhere. With Target.Profile a client need not say where it connects
+// to, and nothing is checked then: it is for who writes both into one configuration.
 //
 // What cannot be known here is which profile the client was built from. A writer of profiles who
 // puts another cluster's server, authority and name into one leads its consumers to that cluster,

@@ -5,7 +5,6 @@ package credential
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -102,46 +101,6 @@ func (c *Credential) ExecStatus(now time.Time) *clientauthenticationv1.ExecCrede
 	}
 }
 
-// Plugin is the plugin of the access provider clusterpass: upstream's credentialplugin.Provider.
-type Plugin struct {
-	// Source of the credentials.
-	Source *Source
-	// Override, where not nil, changes a request that was read from a profile.
-	Override func(r *Request) error
-}
-
-// Name returns the name of the access provider.
-func (*Plugin) Name() string { return ProviderName }
-
-// GetToken returns the credential that the profile's extension asks for, if it is one for the
-// cluster that the client is about to connect to.
-func (p *Plugin) GetToken(
-	ctx context.Context, in clientauthenticationv1.ExecCredential,
-) (clientauthenticationv1.ExecCredentialStatus, error) {
-	none := clientauthenticationv1.ExecCredentialStatus{}
-	cluster := in.Spec.Cluster
-	if cluster == nil || cluster.Server == "" {
-		return none, errors.New("the client does not say which cluster it is about: set provideClusterInfo: true where the plugin is configured")
-	}
-	if len(cluster.Config.Raw) == 0 {
-		return none, fmt.Errorf("the access provider %s of the ClusterProfile has no extension %s", ProviderName, ExecExtension)
-	}
-	r, err := ParseRequest(cluster.Config.Raw)
-	if err != nil {
-		return none, err
-	}
-	if p.Override != nil {
-		if err := p.Override(&r); err != nil {
-			return none, err
-		}
-	}
-	c, err := p.Source.Get(ctx, r, cluster)
-	if err != nil {
-		return none, err
-	}
-	return *c.ExecStatus(p.Source.clock.Now()), nil
-}
-
 // httpsPort is the port of a server whose URL has none.
 const httpsPort = "443"
 
@@ -223,6 +182,8 @@ func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	limit := int64(maxAnswer)
 	if resp.StatusCode >= http.StatusBadRequest {
 		limit = maxRefusal
+	} else if req.Method == http.MethodGet {
+		limit = maxPage
 	}
 	resp.Body = struct {
 		io.Reader

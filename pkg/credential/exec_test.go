@@ -13,12 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
-	"sigs.k8s.io/cluster-inventory-api/pkg/credentialplugin"
 
 	"clusterpass.dev/apis/multicluster/v1alpha1"
 )
-
-var _ credentialplugin.Provider = &Plugin{}
 
 func TestParseExec(t *testing.T) {
 	t.Run("the version of the answer is that of the question", func(t *testing.T) {
@@ -59,49 +56,6 @@ func TestParseExec(t *testing.T) {
 			assert.ErrorContains(t, err, ExecInfoEnv, info)
 		}
 	})
-}
-
-// The plugin asks for what the ClusterProfile says.
-func TestPlugin_GetToken(t *testing.T) {
-	type client = clientauthenticationv1.Cluster
-	hub := newFakeHub(t)
-	for name, test := range map[string]struct {
-		change func(*client)
-		want   string
-		err    string
-	}{
-		"a token of the cluster that the extension names": {want: "token-1-for-fleet/bravelion"},
-		"no server":    {change: func(c *client) { c.Server = "" }, err: "provideClusterInfo"},
-		"no extension": {change: func(c *client) { c.Config.Raw = nil }, err: "no extension " + ExecExtension},
-		"annotations, which the requester alone may set": {change: func(c *client) { c.Config.Raw = []byte(`{"annotations":{"ticket":"1"}}`) },
-			err: "unknown field"},
-		"a misspelt field": {change: func(c *client) { c.Config.Raw = []byte(`{"clusterRole":["view"]}`) }, err: "unknown field"},
-		"no cluster":       {change: func(c *client) { c.Config.Raw = []byte(`{"serviceAccountName":"work"}`) }, err: "which ClusterProfile"},
-		"another server":   {change: func(c *client) { c.Server = "https://thief.example.com" }, err: "handed out"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cluster := &client{Server: hub.cluster.Server, CertificateAuthorityData: hub.cluster.CertificateAuthorityData}
-			cluster.Config.Raw = []byte(`{"targetClusterProfile":{"namespace":"fleet","name":"bravelion"},"serviceAccountName":"work"}`)
-			if test.change != nil {
-				test.change(cluster)
-			}
-			hub.asked = 0
-			plugin := &Plugin{Source: &Source{minter: hub, clock: hub.clock}}
-			status, err := plugin.GetToken(t.Context(),
-				clientauthenticationv1.ExecCredential{Spec: clientauthenticationv1.ExecCredentialSpec{Cluster: cluster}})
-			if test.err != "" {
-				require.ErrorContains(t, err, test.err)
-				assert.Empty(t, status.Token)
-				return
-			}
-			require.NoError(t, err)
-			assert.Equal(t, test.want, status.Token)
-			assert.Equal(t, hub.clock.Now().Add(refreshAfter), status.ExpirationTimestamp.Time)
-		})
-	}
-	_, err := (&Plugin{}).GetToken(t.Context(), clientauthenticationv1.ExecCredential{})
-	require.ErrorContains(t, err, "provideClusterInfo")
-	assert.Equal(t, "clusterpass", (&Plugin{}).Name())
 }
 
 // Where a token may go.

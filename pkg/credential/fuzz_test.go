@@ -22,7 +22,9 @@ func FuzzParseExec(f *testing.F) {
 			return
 		}
 		if cluster := e.Credential.Spec.Cluster; cluster != nil {
-			_, _ = ParseRequest(cluster.Config.Raw)
+			for _, target := range []Target{{}, {Profile: "fleet/bravelion"}, {Namespace: "fleet"}} {
+				_, _, _ = target.parse(cluster.Config.Raw)
+			}
 		}
 		_ = e.Answer(io.Discard, &clientauthenticationv1.ExecCredentialStatus{Token: "t"})
 	})

@@ -21,6 +21,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	certutil "k8s.io/client-go/util/cert"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -46,6 +47,12 @@ type fakeHub struct {
 	cluster v1alpha1.Cluster
 	// grant is the name of the grant of every token.
 	grant string
+	// found is the ClusterProfile that is found, or notFound says why there is none.
+	found    v1alpha1.ClusterProfileReference
+	notFound error
+	// requests are those that were asked for, and searched the namespaces of searches.
+	requests []Request
+	searched []string
 	// warnings are what users were warned of.
 	warnings []string
 	// minting, where not nil, is called while a token is minted.
@@ -67,6 +74,7 @@ func (h *fakeHub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenReque
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked++
+	h.requests = append(h.requests, r)
 	if deadline, bounded := ctx.Deadline(); bounded {
 		h.timeout = time.Until(deadline)
 	}
@@ -86,6 +94,13 @@ func (h *fakeHub) Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenReque
 func (h *fakeHub) pass(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
 
 func (h *fakeHub) Username(context.Context) (string, error) { return "alice", nil }
+
+func (h *fakeHub) FindProfile(
+	_ context.Context, namespace string, _ *clientauthenticationv1.Cluster,
+) (v1alpha1.ClusterProfileReference, error) {
+	h.searched = append(h.searched, namespace)
+	return h.found, h.notFound
+}
 
 // source returns a source that asks h, keeps its tokens in dir, and is run by caller.
 func (h *fakeHub) source(t *testing.T, dir string, caller int) *Source {

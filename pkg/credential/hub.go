@@ -166,7 +166,7 @@ type Request struct {
 func ParseRequest(extension []byte) (Request, error) {
 	var r Request
 	if err := yaml.UnmarshalStrict(extension, &r); err != nil {
-		return Request{}, fmt.Errorf("extension %s of the access provider %s: %w", ExecExtension, ProviderName, err)
+		return Request{}, fmt.Errorf("extension %s of the access provider: %w", ExecExtension, err)
 	}
 	return r, nil
 }

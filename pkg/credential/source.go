@@ -57,6 +57,7 @@ type Credential struct {
 type Minter interface {
 	Mint(ctx context.Context, r Request) (*v1alpha1.AuthTokenRequestStatus, error)
 	Username(ctx context.Context) (string, error)
+	FindProfile(ctx context.Context, namespace string, to *clientauthenticationv1.Cluster) (v1alpha1.ClusterProfileReference, error)
 }
 
 // Options say how credentials are kept.

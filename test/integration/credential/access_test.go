@@ -68,9 +68,15 @@ func provide(t *testing.T, member *testenv.Cluster, account string) *inventoryv1
 // library returns upstream's access library as a consumer configures it, by a file.
 func library(t *testing.T, h home, apiVersion string, args ...string) *access.Config {
 	t.Helper()
+	return libraryFor(t, h, credential.ProviderName, apiVersion, args...)
+}
+
+// libraryFor is library for the access provider of that name.
+func libraryFor(t *testing.T, h home, provider, apiVersion string, args ...string) *access.Config {
+	t.Helper()
 	env := []map[string]string{{"name": "HOME", "value": h.dir}}
 	config := map[string]any{"providers": []any{map[string]any{
-		"name": credential.ProviderName,
+		"name": provider,
 		"execConfig": map[string]any{
 			"apiVersion": apiVersion, "command": shared.plugin, "args": append([]string{"--kubeconfig=" + h.kubeconfig}, args...),
 			"env": env, "provideClusterInfo": true, "interactiveMode": "Never",
@@ -217,33 +223,6 @@ func TestPlugin_HubDown(t *testing.T) {
 	assert.Equal(t, first, id)
 }
 
-// runPlugin runs the plugin as client-go does for a profile, and returns what it prints.
-func runPlugin(t *testing.T, h home, profile *inventoryv1alpha1.ClusterProfile, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	config := testenv.Must[*rest.Config](t)(library(t, h, v1, args...).BuildConfigFromCP(profile))
-	info := map[string]any{
-		"apiVersion": v1, "kind": "ExecCredential",
-		"spec": map[string]any{"interactive": false, "cluster": map[string]any{
-			"server": config.Host, "certificate-authority-data": config.CAData, "config": json.RawMessage(extension(profile)),
-		}},
-	}
-	cmd := h.command(t, config.ExecProvider.Command, config.ExecProvider.Args...)
-	cmd.Env = append(cmd.Env, credential.ExecInfoEnv+"="+string(testenv.Must[[]byte](t)(json.Marshal(info))))
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
-	return out.String(), errs.String(), err
-}
-
-func extension(profile *inventoryv1alpha1.ClusterProfile) []byte {
-	for _, provider := range profile.Status.AccessProviders {
-		if provider.Name == credential.ProviderName {
-			return provider.Cluster.Extensions[0].Extension.Raw
-		}
-	}
-	return nil
-}
-
 // The error for a user without rights names what is missing.
 func TestPlugin_Forbidden(t *testing.T) {
 	tests := []struct {
@@ -258,7 +237,7 @@ func TestPlugin_Forbidden(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHome(t, test.user)
-			stdout, stderr, err := runPlugin(t, h, profile, test.args...)
+			stdout, stderr, err := runPlugin(t, h, clusterOf(t, profile, credential.ProviderName), test.args...)
 			require.Error(t, err)
 			require.Empty(t, stdout)
 			for _, want := range append(test.want, "forbidden", shared.Hub.Server(), "default/bravelion") {
@@ -299,7 +278,7 @@ func TestPlugin_UnknownServer(t *testing.T) {
 			}
 			_, _, err := identity(t.Context(), client(t, library(t, h, v1), tampered))
 			assert.ErrorContains(t, err, "getting credentials", "the plugin refuses it")
-			stdout, stderr, err := runPlugin(t, h, tampered)
+			stdout, stderr, err := runPlugin(t, h, clusterOf(t, tampered, credential.ProviderName))
 			assert.Error(t, err)
 			assert.Empty(t, stdout)
 			assert.Contains(t, stderr, "no token of cluster default/bravelion is handed out")

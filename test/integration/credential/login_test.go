@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"clusterpass.dev/pkg/credential"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -180,11 +181,11 @@ func TestPlugin_RequireTicket(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Join(h.dir, ".cache")))
 	h.output(t, shared.kubectl, "--context=bravelion", "get", "namespaces")
 
-	profile := provide(t, shared.Bravelion, "ticket")
-	stdout, stderr, err := runPlugin(t, h, profile)
+	cluster := clusterOf(t, provide(t, shared.Bravelion, "ticket"), credential.ProviderName)
+	stdout, stderr, err := runPlugin(t, h, cluster)
 	assert.Error(t, err, "without a ticket")
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "number of a ticket")
-	_, stderr, err = runPlugin(t, h, profile, ticket)
+	_, stderr, err = runPlugin(t, h, cluster, ticket)
 	assert.NoError(t, err, stderr)
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
+	"clusterpass.dev/pkg/credential"
 	"clusterpass.dev/test/testenv"
 )
 
@@ -31,6 +35,8 @@ const (
 	consumer = "consumer"
 	// crowd is another one, whose tokens are counted.
 	crowd = "crowd"
+	// seeker is one with the rights of consumer who may list the ClusterProfiles of namespace default.
+	seeker = "seeker"
 	// stranger is one who may have nothing.
 	stranger = "stranger"
 )
@@ -90,10 +96,23 @@ func entitle(ctx context.Context) error {
 	if _, err := client.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+	if _, err := client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: consumer},
-		Subjects:   []rbacv1.Subject{testenv.UserSubject(consumer), testenv.UserSubject(crowd)},
+		Subjects:   []rbacv1.Subject{testenv.UserSubject(consumer), testenv.UserSubject(crowd), testenv.UserSubject(seeker)},
 		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", APIGroup: rbacv1.GroupName, Name: consumer},
+	}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	look := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: seeker}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"clusterprofiles"}, Verbs: []string{"list"}},
+	}}
+	if _, err := client.RbacV1().Roles("default").Create(ctx, look, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	_, err = client.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: seeker},
+		Subjects:   []rbacv1.Subject{testenv.UserSubject(seeker)},
+		RoleRef:    rbacv1.RoleRef{Kind: "Role", APIGroup: rbacv1.GroupName, Name: seeker},
 	}, metav1.CreateOptions{})
 	return err
 }
@@ -165,6 +184,31 @@ func (h home) output(t *testing.T, program string, args ...string) string {
 	output, err := cmd.Output()
 	require.NoError(t, err, "%s: %s", strings.Join(cmd.Args, " "), &stderr)
 	return string(output)
+}
+
+// clusterOf returns what the access provider of that name says of the cluster of a profile.
+func clusterOf(t *testing.T, profile *inventoryv1alpha1.ClusterProfile, provider string) clientcmdv1.Cluster {
+	t.Helper()
+	all := profile.Status.AccessProviders
+	i := slices.IndexFunc(all, func(p inventoryv1alpha1.AccessProvider) bool { return p.Name == provider })
+	require.GreaterOrEqual(t, i, 0, "access provider %s of %s", provider, profile.Name)
+	return all[i].Cluster
+}
+
+// runPlugin runs the plugin as client-go does for a cluster, and returns what it prints.
+func runPlugin(t *testing.T, h home, cluster clientcmdv1.Cluster, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	to := map[string]any{"server": cluster.Server, "certificate-authority-data": cluster.CertificateAuthorityData}
+	for _, extension := range cluster.Extensions {
+		to["config"] = json.RawMessage(extension.Extension.Raw)
+	}
+	info := map[string]any{"apiVersion": v1, "kind": "ExecCredential", "spec": map[string]any{"interactive": false, "cluster": to}}
+	cmd := h.command(t, shared.plugin, append([]string{"--kubeconfig=" + h.kubeconfig}, args...)...)
+	cmd.Env = append(cmd.Env, credential.ExecInfoEnv+"="+string(testenv.Must[[]byte](t)(json.Marshal(info))))
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
 }
 
 // mints returns how many tokens the hub has been asked for by user and has given.
