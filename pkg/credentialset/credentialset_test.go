@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
@@ -38,6 +39,20 @@ func TestAuthorEnd(t *testing.T) {
 			assert.Equal(t, test.want, AuthorEnd(set, test.maxAge))
 		})
 	}
+}
+
+// The default tells namespaces and ClusterProfiles apart by the UIDs of both.
+func TestServiceAccountName(t *testing.T) {
+	set := func(namespace string, uid types.UID) *v1alpha1.ClusterCredentialSet {
+		return &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kueue", UID: uid}}
+	}
+	name := ServiceAccountName(set("a", "set-1"), "member", "profile-1")
+	assert.Equal(t, "kueue-tif2ghiteg", name, "sets that exist keep their accounts")
+	assert.NotEqual(t, name, ServiceAccountName(set("b", "set-2"), "member", "profile-1"), "a set of that name in another namespace")
+	assert.NotEqual(t, name, ServiceAccountName(set("a", "set-1"), "member", "profile-2"), "another ClusterProfile of that member")
+	chosen := set("a", "set-1")
+	chosen.Spec.Template.ServiceAccountName = "kueue-" + ClusterName
+	assert.Equal(t, "kueue-member", ServiceAccountName(chosen, "member", "profile-1"), "a name that is chosen is kept")
 }
 
 func TestIsUnrestricted(t *testing.T) {

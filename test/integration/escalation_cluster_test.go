@@ -131,7 +131,7 @@ func TestEscalation_ProfileElsewhere(t *testing.T) {
 
 // An account of a grant is nobody else's.
 func TestEscalation_AccountOfAnother(t *testing.T) {
-	mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "only-mine", "cluster-admin"))
+	owner := mintFor(t, shared.Hub.RESTConfig(), request("bravelion", "only-mine", "cluster-admin")).Status.GrantName
 	joinAlias(t, "alias")
 	other := newNamespace(t)
 	grantIn(t, other, "neighbour", mayRequest())
@@ -154,6 +154,8 @@ func TestEscalation_AccountOfAnother(t *testing.T) {
 					r.Spec.TargetClusterProfile.Namespace = "default"
 					_, _, err := askFrom(t.Context(), user, test.form, test.namespace, r, metav1.CreateOptions{})
 					expectRefusal(t, err, http.StatusConflict, "belongs to another grant")
+					expectRefusal(t, err, http.StatusConflict, "choose another serviceAccountName")
+					assert.NotContains(t, err.Error(), owner, "the grant of others")
 				}
 			})
 		})
