@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command clusterpass-credential-plugin is a credential plugin (KEP-5339) for the access providers
-// of ClusterProfiles. Programs that build clients from ClusterProfiles run it to get tokens for member
-// clusters from the hub, with their own identity on the hub. See pkg/credential for the fields that
-// a ClusterProfile needs.
+// of ClusterProfiles. Programs that build clients from ClusterProfiles run it to get tokens for
+// member clusters from the hub, with their own identity on the hub. See pkg/credential for the
+// fields that a ClusterProfile needs.
 package main
 
 import (

@@ -20,8 +20,8 @@ import (
 // maxTied bounds how many decisions with slices that share their index are reported.
 const maxTied = 20
 
-// checkDecisions looks for PlacementDecisions, which Placements and some ClusterCredentialSets need,
-// and for those that share their decision-index.
+// checkDecisions looks for PlacementDecisions, which Placements and some ClusterCredentialSets
+// need, and for those that share their decision-index.
 func checkDecisions(ctx context.Context, e *examination, f *findings) {
 	err := decision.Served(e.Kubernetes.Discovery())
 	if errors.Is(err, decision.ErrNotServed) {
@@ -64,8 +64,8 @@ func checkDecisions(ctx context.Context, e *examination, f *findings) {
 	}
 }
 
-// explainNotServed reports that the hub has no PlacementDecisions: it is no failure if nothing needs
-// them.
+// explainNotServed reports that the hub has no PlacementDecisions: it is no failure if nothing
+// needs them.
 func (e *examination) explainNotServed(ctx context.Context, f *findings) {
 	if e.mode() != hub.InventoryExternal {
 		f.fail("PlacementDecisions", "First see what the check apiservices found: kubectl get --raw /readyz?verbose",

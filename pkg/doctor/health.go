@@ -89,8 +89,8 @@ func refusedAccess(profile *inventoryv1alpha1.ClusterProfile) *metav1.Condition 
 	return joined
 }
 
-// leadsSomewhere returns whether there is something by which clusterpass could reach the member of a
-// profile: an access provider that it is configured for, or a Secret that names the profile.
+// leadsSomewhere returns whether there is something by which clusterpass could reach the member of
+// a profile: an access provider that it is configured for, or a Secret that names the profile.
 func (e *examination) leadsSomewhere(secrets memberSecrets, profile *inventoryv1alpha1.ClusterProfile) bool {
 	_, bySecret := member.SecretFor(e.Access, secrets, profile)
 	naming, _ := secrets.Of(profile.Namespace, profile.Name)

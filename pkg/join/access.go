@@ -83,8 +83,8 @@ func (j *joiner) accessReady(ctx context.Context, o *Options) error {
 }
 
 // statusReady makes the profile have the access providers and conditions of status, beside those of
-// others. It applies them. Where the hub's CustomResourceDefinition declares these lists without keys,
-// which would replace them as a whole, it changes what is there.
+// others. It applies them. Where the hub's CustomResourceDefinition declares these lists without
+// keys, which would replace them as a whole, it changes what is there.
 func (j *joiner) statusReady(ctx context.Context, status map[string]any) error {
 	profile := newObject(profileKind, j.Namespace, j.Name)
 	profile.Object[statusPart] = status
@@ -100,8 +100,8 @@ func (j *joiner) statusReady(ctx context.Context, status map[string]any) error {
 	return j.hub.apply(ctx, FieldManager, profile, nil, statusPart)
 }
 
-// replacesLists returns whether the hub would replace lists of a profile's status as a whole. It has
-// the hub say which fields an apply would own: of a list without keys, that is the list.
+// replacesLists returns whether the hub would replace lists of a profile's status as a whole. It
+// has the hub say which fields an apply would own: of a list without keys, that is the list.
 func (j *joiner) replacesLists(ctx context.Context, profile *unstructured.Unstructured) (bool, error) {
 	applied, err := j.hub.resource(profileKind, j.Namespace).Apply(ctx, j.Name, profile,
 		metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}}, statusPart)

@@ -17,7 +17,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// TestJoiner_StatusReady has a hub say that its lists have keys, or that they have none, or nothing.
+// TestJoiner_StatusReady has a hub say that its lists have keys, or that they have none, or
+// nothing.
 func TestJoiner_StatusReady(t *testing.T) {
 	const applied, merged = "patch", "update"
 	for name, test := range map[string]struct{ owned, want string }{

@@ -27,7 +27,8 @@ import (
 )
 
 // isOurs returns whether a ClusterProfile may be deleted with its member: it is of our own cluster
-// manager, or join has made it. Whoever makes one owns its cluster manager, which nobody can change.
+// manager, or join has made it. Whoever makes one owns its cluster manager, which nobody can
+// change.
 func isOurs(profile *inventoryv1alpha1.ClusterProfile) bool {
 	if profile.Spec.ClusterManager.Name == DefaultClusterManager {
 		return true
@@ -45,8 +46,8 @@ func isOurs(profile *inventoryv1alpha1.ClusterProfile) bool {
 	return made
 }
 
-// checkManager refuses a ClusterProfile of another cluster manager than the user has named, or, if it
-// is to be adopted, one that is not there or is ours. It may be nil.
+// checkManager refuses a ClusterProfile of another cluster manager than the user has named, or, if
+// it is to be adopted, one that is not there or is ours. It may be nil.
 func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile, adopt bool) error {
 	switch {
 	case adopt && profile == nil:
@@ -63,8 +64,8 @@ func (j *joiner) checkManager(profile *inventoryv1alpha1.ClusterProfile, adopt b
 }
 
 // findSharing finds the other ClusterProfiles of the member. Without --adopt it refuses to join a
-// member once more that another Secret is for. It returns the Secret to use: secret, the one of the ClusterProfile, or else
-// one of the member; nil if there is neither.
+// member once more that another Secret is for. It returns the Secret to use: secret, the one of the
+// ClusterProfile, or else one of the member; nil if there is neither.
 func (j *joiner) findSharing(ctx context.Context, o *Options, secret *corev1.Secret) (*corev1.Secret, error) {
 	all, err := j.secrets(ctx)
 	if err != nil {
@@ -96,8 +97,8 @@ func (j *joiner) findSharing(ctx context.Context, o *Options, secret *corev1.Sec
 	return secret, err
 }
 
-// checkByHand refuses to adopt by a Secret that somebody has made by hand, and that join would change
-// into another: one of another cluster, or one whose kubeconfig is elsewhere in it.
+// checkByHand refuses to adopt by a Secret that somebody has made by hand, and that join would
+// change into another: one of another cluster, or one whose kubeconfig is elsewhere in it.
 func (j *joiner) checkByHand(o *Options, secret *corev1.Secret) error {
 	what := "hub: " + ref(secretKind, secret.Namespace, secret.Name)
 	key, context := secret.Annotations[member.KeyAnnotation], secret.Annotations[member.ContextAnnotation]
@@ -112,8 +113,8 @@ func (j *joiner) checkByHand(o *Options, secret *corev1.Secret) error {
 	return nil
 }
 
-// checkSharing refuses to take from a member what it allows where other ClusterProfiles have it, too,
-// unless what needs it is to be revoked.
+// checkSharing refuses to take from a member what it allows where other ClusterProfiles have it,
+// too, unless what needs it is to be revoked.
 func (j *joiner) checkSharing(ctx context.Context, o *Options) error {
 	if len(j.sharing) == 0 || o.RevokeGrants {
 		return nil
@@ -162,9 +163,9 @@ func (a *Allowed) beyond(other *Allowed) []string {
 	return sets.List(missing)
 }
 
-// waitFound waits until the server finds the hub's Secret for the adopted ClusterProfile, by requests
-// for tokens that are dry runs: they change nothing, and reach no member. Health is for the manager of
-// the profile to say.
+// waitFound waits until the server finds the hub's Secret for the adopted ClusterProfile, by
+// requests for tokens that are dry runs: they change nothing, and reach no member. Health is for
+// the manager of the profile to say.
 func (j *joiner) waitFound(ctx context.Context) error {
 	fmt.Fprintf(j.Out, "hub: waiting until clusterpass-apiserver finds the credential for ClusterProfile %s\n", j.profileName())
 	request := newObject(clusterpassv1alpha1.SchemeGroupVersion.WithKind("AuthTokenRequest"), j.Namespace, j.Name)

@@ -116,8 +116,8 @@ func (j *joiner) credentialReady(
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return j.applySecret(ctx, old, kubeconfig) })
 }
 
-// applySecret applies the hub's Secret, which is old, or is not there. Other ClusterProfiles that it
-// names stay in it.
+// applySecret applies the hub's Secret, which is old, or is not there. Other ClusterProfiles that
+// it names stay in it.
 func (j *joiner) applySecret(ctx context.Context, old *corev1.Secret, kubeconfig []byte) error {
 	secret := newObject(secretKind, hub.SystemNamespace, j.secretName)
 	secret.SetLabels(map[string]string{member.KubeconfigLabel: "true"})

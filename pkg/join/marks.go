@@ -33,9 +33,9 @@ func written(profiles []types.NamespacedName) string {
 }
 
 // annotate changes annotations of the hub's Secret: to what change returns for it, nil values are
-// removed. verb and what of the change are printed. Nothing else of the Secret is touched: it is not
-// applied, as what is applied would have to name all that join has applied. Whatever somebody else
-// changes at the same time is kept.
+// removed. verb and what of the change are printed. Nothing else of the Secret is touched: it is
+// not applied, as what is applied would have to name all that join has applied. Whatever somebody
+// else changes at the same time is kept.
 func (j *joiner) annotate(ctx context.Context, change func(secret *corev1.Secret) (verb, what string, set map[string]*string)) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		secret, err := j.hub.kube.CoreV1().Secrets(hub.SystemNamespace).Get(ctx, j.secretName, metav1.GetOptions{})
@@ -74,8 +74,8 @@ func (j *joiner) patchAnnotations(ctx context.Context, secret *corev1.Secret, se
 }
 
 // leave marks the member as leaving, on its Secret on the hub: from then on nobody gets a token for
-// it, and sets let go of it. Where the Secret is for other ClusterProfiles, too, it is this one alone
-// that is marked. A mark that is there is kept.
+// it, and sets let go of it. Where the Secret is for other ClusterProfiles, too, it is this one
+// alone that is marked. A mark that is there is kept.
 func (j *joiner) leave(ctx context.Context) error {
 	err := j.annotate(ctx, func(secret *corev1.Secret) (string, string, map[string]*string) {
 		what := ref(secretKind, secret.Namespace, secret.Name)

@@ -97,7 +97,8 @@ func TestJoiner_Marks(t *testing.T) {
 	})
 }
 
-// The last ClusterProfile takes the Secret away only if nobody has named another one there meanwhile.
+// The last ClusterProfile takes the Secret away only if nobody has named another one there
+// meanwhile.
 func TestJoiner_Release(t *testing.T) {
 	j := joinerOf(sharedSecret("a/b-c"))
 	j.secretName = "shared"

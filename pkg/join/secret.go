@@ -49,8 +49,8 @@ func (j *joiner) secrets(ctx context.Context) ([]corev1.Secret, error) {
 }
 
 // secret returns the hub's Secret, nil if there is none. Whose a Secret is says its annotation,
-// whatever its name is. From then on j.secretName is its name, or that under which it is to be made:
-// the first of secretNames that nobody has.
+// whatever its name is. From then on j.secretName is its name, or that under which it is to be
+// made: the first of secretNames that nobody has.
 func (j *joiner) secret(ctx context.Context) (*corev1.Secret, error) {
 	all, err := j.secrets(ctx)
 	if err != nil {

@@ -29,8 +29,8 @@ type UnjoinOptions struct {
 
 // Undo takes a member out of the inventory. It is marked as leaving first, so that nobody gets
 // another token for it. Then its grants go, which ends their tokens, the ClusterProfile if it is
-// ours, the hub's Secret, and what join has made on the member. Secret and member stay while they are
-// for other ClusterProfiles. What is gone already is no error, so that Undo can be repeated.
+// ours, the hub's Secret, and what join has made on the member. Secret and member stay while they
+// are for other ClusterProfiles. What is gone already is no error, so that Undo can be repeated.
 func Undo(ctx context.Context, o *UnjoinOptions) error {
 	if err := o.validate(); err != nil {
 		return err
@@ -111,8 +111,8 @@ func (j *joiner) removeProfile(ctx context.Context, profile *inventoryv1alpha1.C
 	return nil
 }
 
-// checkOwner returns whether the ClusterProfile, which may be nil, is ours. It refuses one of another
-// cluster manager than the user has named, unless a Secret shows that it is adopted.
+// checkOwner returns whether the ClusterProfile, which may be nil, is ours. It refuses one of
+// another cluster manager than the user has named, unless a Secret shows that it is adopted.
 func (j *joiner) checkOwner(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) (ours bool, err error) {
 	if profile == nil {
 		return false, nil

@@ -204,7 +204,8 @@ func TestLeavingOf(t *testing.T) {
 	assert.Equal(t, []bool{false, false, false}, marked(LeavingProfilesAnnotation, "a/y"))
 }
 
-// One of two profiles of a Secret leaves: its grants can be revoked, and nobody gets a token for it.
+// One of two profiles of a Secret leaves: its grants can be revoked, and nobody gets a token for
+// it.
 func TestPool_LeavingProfile(t *testing.T) {
 	secrets := memberSecret(kubeconfig(t, memberURL, nil, nil))
 	only := secrets["clusterpass-system/m"]

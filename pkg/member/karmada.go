@@ -25,8 +25,8 @@ import (
 // KarmadaClusterResource is the resource of Karmada's Clusters, which are cluster-scoped.
 var KarmadaClusterResource = schema.GroupVersionResource{Group: "cluster.karmada.io", Version: "v1alpha1", Resource: "clusters"}
 
-// maxEndpoint bounds an address in a Cluster of Karmada, in bytes. v1alpha2 of ClusterProfiles takes
-// no longer one.
+// maxEndpoint bounds an address in a Cluster of Karmada, in bytes. v1alpha2 of ClusterProfiles
+// takes no longer one.
 const maxEndpoint = 2048
 
 // KarmadaCluster is what of a Cluster of Karmada leads to the member. It is compared by value.

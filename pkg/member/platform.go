@@ -240,9 +240,9 @@ func notIn(namespace string, from []string) error {
 	return fmt.Errorf("no Secrets of clusters are read from namespace %q, only from %s", namespace, strings.Join(from, ", "))
 }
 
-// Implied returns the entry for the cluster of profile that the provider of that name finds: server,
-// CA and proxy as another platform's objects have them in the caches, whatever the profile says.
-// IsUnread tells an error because of a cache that is not filled yet.
+// Implied returns the entry for the cluster of profile that the provider of that name finds:
+// server, CA and proxy as another platform's objects have them in the caches, whatever the profile
+// says. IsUnread tells an error because of a cache that is not filled yet.
 func (p *Pool) Implied(profile *inventoryv1alpha1.ClusterProfile, provider string) (*inventoryv1alpha1.AccessProvider, error) {
 	i := slices.IndexFunc(p.providers, func(named namedProvider) bool { return named.name == provider })
 	if i < 0 {

@@ -70,8 +70,8 @@ type Members interface {
 	For(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) (*Client, error)
 }
 
-// CachedMembers provides clients for member clusters, as Pool does, to those who ask regularly about
-// all of them.
+// CachedMembers provides clients for member clusters, as Pool does, to those who ask regularly
+// about all of them.
 type CachedMembers interface {
 	// Cached returns the client for the cluster of profile, according to the cached Secrets. It calls
 	// nobody. An error means that there is no access.

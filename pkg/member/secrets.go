@@ -51,9 +51,9 @@ const (
 	// it any more. Its value is the time since when, in RFC 3339. `kubectl clusterpass unjoin` sets
 	// it, and `kubectl clusterpass join` removes it.
 	LeavingAnnotation = "clusterpass.dev/leaving"
-	// LeavingProfilesAnnotation names those ClusterProfiles of a Secret that nobody gets a token for any
-	// more, while the member stays for the others. It is written as ClusterProfileAnnotation is, by the
-	// same commands as LeavingAnnotation, which is for all of them.
+	// LeavingProfilesAnnotation names those ClusterProfiles of a Secret that nobody gets a token for
+	// any more, while the member stays for the others. It is written as ClusterProfileAnnotation is,
+	// by the same commands as LeavingAnnotation, which is for all of them.
 	LeavingProfilesAnnotation = "clusterpass.dev/leaving-profiles"
 	// LabelJoinedBy is the label of objects that join creates on a member. Its value is the ID of
 	// the hub. Objects of grants have another label, clusterpass.dev/hub-id: a hub deletes objects
@@ -82,8 +82,8 @@ type Secrets interface {
 	Of(namespace, name string) ([]*corev1.Secret, error)
 }
 
-// SecretInformers cache the Secrets of the configured namespaces that have KubeconfigLabel, and what
-// leads to the clusters of other platforms. A lookup costs no call to the hub.
+// SecretInformers cache the Secrets of the configured namespaces that have KubeconfigLabel, and
+// what leads to the clusters of other platforms. A lookup costs no call to the hub.
 type SecretInformers struct {
 	hub        kubernetes.Interface
 	metadata   metadata.Interface
@@ -97,8 +97,8 @@ var _ Secrets = (*SecretInformers)(nil)
 
 // NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub and
 // metadata, two clients for the hub, need the rights to get, list and watch Secrets in these
-// namespaces and nowhere else, and objects, a third, needs those on Karmada's Clusters if config has
-// these read.
+// namespaces and nowhere else, and objects, a third, needs those on Karmada's Clusters if config
+// has these read.
 func NewSecretInformers(
 	hub kubernetes.Interface, metadata metadata.Interface, objects dynamic.Interface, config *configv1alpha1.AccessConfiguration,
 ) *SecretInformers {
@@ -254,9 +254,9 @@ func (s *SecretInformers) readBy(
 }
 
 // OnChange has changed called with the name of a ClusterProfile whose Secret was made, deleted, or
-// changed in what gives access, or its Cluster of Karmada: a member may begin to leave the hub, or be
-// reached in another way. It is not called for those that are there at first, unless the member is
-// leaving. OnChange is called before Run.
+// changed in what gives access, or its Cluster of Karmada: a member may begin to leave the hub, or
+// be reached in another way. It is not called for those that are there at first, unless the member
+// is leaving. OnChange is called before Run.
 func (s *SecretInformers) OnChange(changed func(profile cache.ObjectName)) error {
 	call := func(secrets ...*corev1.Secret) {
 		names := sets.New[types.NamespacedName]()

@@ -50,8 +50,8 @@ func Join(ctx context.Context, hub, member *Cluster, namespace, name string) err
 	return nil
 }
 
-// Adopt is Join for a ClusterProfile of another manager, which may not exist yet: the Secret names it,
-// and nothing is written to it.
+// Adopt is Join for a ClusterProfile of another manager, which may not exist yet: the Secret names
+// it, and nothing is written to it.
 func Adopt(ctx context.Context, hub, member *Cluster, namespace, name string) error {
 	_, _, err := adopt(ctx, hub, member, namespace, name)
 	if err != nil {

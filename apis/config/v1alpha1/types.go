@@ -78,8 +78,8 @@ type KarmadaSecretProvider struct {
 }
 
 // ClusterAPISecretProvider leads a ClusterProfile to the Cluster of cluster.x-k8s.io that has its
-// namespace and name, by the Secret NAME-kubeconfig there, with the type cluster.x-k8s.io/secret and
-// the label cluster.x-k8s.io/cluster-name=NAME. What the ClusterProfile says is not used.
+// namespace and name, by the Secret NAME-kubeconfig there, with the type cluster.x-k8s.io/secret
+// and the label cluster.x-k8s.io/cluster-name=NAME. What the ClusterProfile says is not used.
 type ClusterAPISecretProvider struct {
 	// namespaces are the only namespaces that Secrets are read from. ClusterProfiles of other
 	// namespaces lead to none of these clusters.

@@ -121,8 +121,8 @@ func (c *Controller) waitUsable(ctx context.Context) bool {
 	return err == nil
 }
 
-// usable returns nil if the hub has Kueue and PlacementDecisions, and the controller manager has the
-// rights of the ClusterRole clusterpass:multikueue-dispatcher.
+// usable returns nil if the hub has Kueue and PlacementDecisions, and the controller manager has
+// the rights of the ClusterRole clusterpass:multikueue-dispatcher.
 func (c *Controller) usable(ctx context.Context) error {
 	// Without this right, no other is reviewed: if no dispatcher is wanted, this goes on for ever.
 	if err := kueue.Usable(ctx, c.Hub, []string{"patch"}, kueue.Workloads+"/status"); err != nil {

@@ -1,8 +1,8 @@
 // Copyright The clusterpass Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health is the controller that maintains the status of the ClusterProfiles of some
-// cluster managers. It probes the health of each member cluster, and writes the result into the status of
+// Package health is the controller that maintains the status of the ClusterProfiles of some cluster
+// managers. It probes the health of each member cluster, and writes the result into the status of
 // its profile when it changes. It also sets the label inventory-member-id of profiles without it.
 //
 // Consumers of KEP-4322 rebuild their connections at any event of a ClusterProfile, so a healthy

@@ -106,8 +106,8 @@ func (p *Platform) profileOf(cluster cache.ObjectName) cache.ObjectName {
 	return cluster
 }
 
-// clusterOf returns the name of the Cluster of a ClusterProfile, and false if none of the platform's
-// has a profile in that namespace.
+// clusterOf returns the name of the Cluster of a ClusterProfile, and false if none of the
+// platform's has a profile in that namespace.
 func (p *Platform) clusterOf(profile cache.ObjectName) (cache.ObjectName, bool) {
 	if p.profiles != "" {
 		return cache.NewObjectName("", profile.Name), profile.Namespace == p.profiles

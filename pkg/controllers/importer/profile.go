@@ -15,8 +15,8 @@ import (
 	"clusterpass.dev/apis/multicluster/v1alpha2"
 )
 
-// labelsOf returns the labels of the profile of a Cluster. Karmada knows the id of a member; that of
-// others comes from the health controller.
+// labelsOf returns the labels of the profile of a Cluster. Karmada knows the id of a member; that
+// of others comes from the health controller.
 func labelsOf(platform *Platform, cluster *unstructured.Unstructured) map[string]string {
 	labels := map[string]string{v1alpha2.LabelClusterManager: platform.Manager}
 	if id, _, _ := unstructured.NestedString(cluster.Object, "spec", "id"); id != "" {

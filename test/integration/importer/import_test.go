@@ -92,8 +92,8 @@ func TestImport_Karmada(t *testing.T) {
 	})
 }
 
-// A Cluster that is made again under the name of another, for another member, never meets the grants
-// of that.
+// A Cluster that is made again under the name of another, for another member, never meets the
+// grants of that.
 func TestImport_RecreatedCluster(t *testing.T) {
 	installKarmada(t)
 	secret := createSecret(t, karmadaSecret(t, "again", shared.Bravelion, "karmada-again"))

@@ -68,8 +68,8 @@ func example(name string) (string, error) {
 	return filepath.Join(root, "artifacts", "examples", "import", name), err
 }
 
-// prepareHub binds the roles as docs/import.md says, and installs Cluster API's CRD. That of Karmada
-// comes later.
+// prepareHub binds the roles as docs/import.md says, and installs Cluster API's CRD. That of
+// Karmada comes later.
 func prepareHub(ctx context.Context, hub *testenv.Cluster) error {
 	kubectl := func(args ...string) error {
 		_, err := testenv.Kubectl(ctx, hub.Kubeconfig(), "", args...)
@@ -147,8 +147,8 @@ spec:
 `, name, member.Server(), more)
 }
 
-// karmadaSecret returns the Secret that goes with it, with a new token of that account, which may do
-// everything on the member.
+// karmadaSecret returns the Secret that goes with it, with a new token of that account, which may
+// do everything on the member.
 func karmadaSecret(t *testing.T, name string, member *testenv.Cluster, account string) *corev1.Secret {
 	t.Helper()
 	kube := member.Kube(t)
@@ -187,8 +187,8 @@ func capiSecret(cluster string, kubeconfig []byte) *corev1.Secret {
 	}
 }
 
-// adminOf returns a kubeconfig with a client certificate for a user who may do everything on a member,
-// as long as the ClusterRoleBinding of that name is there.
+// adminOf returns a kubeconfig with a client certificate for a user who may do everything on a
+// member, as long as the ClusterRoleBinding of that name is there.
 func adminOf(t *testing.T, member *testenv.Cluster, user string) []byte {
 	t.Helper()
 	testenv.Bind(t, member.Kube(t), "", user, testenv.UserSubject(user), "cluster-admin")
@@ -238,7 +238,8 @@ func request(namespace, cluster, account string) *v1alpha1.AuthTokenRequest {
 	}}
 }
 
-// mint has the hub's admin get a token, in the namespace of the profile, as soon as there is access.
+// mint has the hub's admin get a token, in the namespace of the profile, as soon as there is
+// access.
 func mint(t *testing.T, namespace, cluster, account string) *v1alpha1.AuthTokenRequestStatus {
 	t.Helper()
 	var answer *v1alpha1.AuthTokenRequest

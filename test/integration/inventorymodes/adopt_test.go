@@ -25,8 +25,8 @@ import (
 // theirs is the cluster manager of profiles that are not ours.
 const theirs = "open-cluster-management"
 
-// withoutListKeys has a CRD declare its lists without keys, as that of Open Cluster Management does:
-// who applies one entry replaces the list.
+// withoutListKeys has a CRD declare its lists without keys, as that of Open Cluster Management
+// does: who applies one entry replaces the list.
 func withoutListKeys(c *apiextensionsv1.CustomResourceDefinition) {
 	var strip func(schema *apiextensionsv1.JSONSchemaProps)
 	strip = func(schema *apiextensionsv1.JSONSchemaProps) {

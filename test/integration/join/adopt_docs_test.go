@@ -19,15 +19,16 @@ import (
 	"clusterpass.dev/test/testenv"
 )
 
-// delivered has a platform deliver artifacts/deploy/member to bravelion, and returns what kubectl says.
+// delivered has a platform deliver artifacts/deploy/member to bravelion, and returns what kubectl
+// says.
 func delivered(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(testenv.Root(t), "artifacts", "deploy", "member")
 	return testenv.MustKubectl(t, shared.Bravelion.Kubeconfig(), "", "apply", "--server-side", "--field-manager=work-agent", "-k", folder)
 }
 
-// byManifests returns the commands of docs/adopt.md that make a Secret for bravelion by hand: those for
-// a shell, and those of the plugin that come after them.
+// byManifests returns the commands of docs/adopt.md that make a Secret for bravelion by hand: those
+// for a shell, and those of the plugin that come after them.
 func byManifests(t *testing.T) (shell string, plugin [][]string) {
 	t.Helper()
 	for _, block := range testenv.Must[[]docs.Block](t)(docs.Read(testenv.Root(t), "docs/adopt.md")) {

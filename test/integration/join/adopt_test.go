@@ -191,7 +191,8 @@ func TestJoin_AdoptRefusals(t *testing.T) {
 	})
 }
 
-// A Secret of a member is for each of its ClusterProfiles that join has named there, and for no other.
+// A Secret of a member is for each of its ClusterProfiles that join has named there, and for no
+// other.
 func TestJoin_AdoptTwice(t *testing.T) {
 	first, second := managed(t, "default", "bravelion"), managed(t, "fleet", "bravelion")
 	tenants := managed(t, "tenant", "bravelion")
@@ -267,8 +268,8 @@ func TestJoin_AdoptTwice(t *testing.T) {
 	unwritten(t, first)
 }
 
-// expectNothingFor has the owner of a ClusterProfile say in it all that the adopted ones say, and name
-// their Secret. Not even the hub's admin gets a token for it.
+// expectNothingFor has the owner of a ClusterProfile say in it all that the adopted ones say, and
+// name their Secret. Not even the hub's admin gets a token for it.
 func expectNothingFor(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) {
 	t.Helper()
 	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles(profile.Namespace)
@@ -288,8 +289,8 @@ func expectNothingFor(t *testing.T, profile *inventoryv1alpha1.ClusterProfile) {
 	require.NoError(t, gone(t.Context(), shared.Bravelion.Kube(t).CoreV1().ServiceAccounts("default"), "hostile"))
 }
 
-// TestUnjoin_OneOfTwo takes one of two ClusterProfiles of a member out while users ask for tokens of
-// both as fast as they can.
+// TestUnjoin_OneOfTwo takes one of two ClusterProfiles of a member out while users ask for tokens
+// of both as fast as they can.
 func TestUnjoin_OneOfTwo(t *testing.T) {
 	first, second := managed(t, "default", "bravelion"), managed(t, "fleet", "bravelion")
 	adopted(t, first)

@@ -33,8 +33,8 @@ import (
 // reconciles is how often KubeFleet overwrites the profile.
 const reconciles = 300
 
-// KubeFleet replaces all access providers of its profiles. clusterpass goes by the Secret that names
-// the profile, and writes nothing back.
+// KubeFleet replaces all access providers of its profiles. clusterpass goes by the Secret that
+// names the profile, and writes nothing back.
 func TestKubeFleet(t *testing.T) {
 	for _, inventory := range []string{hubfacts.InventoryServed, hubfacts.InventoryExternal} {
 		t.Run("--inventory="+inventory, func(t *testing.T) { testKubeFleet(t, startHub(t, inventory)) })
@@ -134,9 +134,9 @@ func (h *hub) testOverwriting(t *testing.T, of *memberCluster) {
 	}
 }
 
-// expectWrites compares the versions of a profile that a watch has seen since the first one with those
-// that KubeFleet has written. The controllers of clusterpass had the time for a write after the last:
-// they have renewed the score.
+// expectWrites compares the versions of a profile that a watch has seen since the first one with
+// those that KubeFleet has written. The controllers of clusterpass had the time for a write after
+// the last: they have renewed the score.
 func (h *hub) expectWrites(t *testing.T, events watch.Interface) {
 	t.Helper()
 	written, version := h.kubeFleet.written[1:], ""
