@@ -46,8 +46,8 @@ var givens = map[string]func(t *testing.T, r *reader){
 		t.Helper()
 
 		apply(t, "hub", "apiVersion: v1\nkind: Namespace\nmetadata: {name: fleet}\n")
-		apply(t, "hub", `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"ClusterProfile","metadata":{"name":"bravelion","namespace":"fleet"},
-			"spec":{"clusterManager":{"name":"open-cluster-management"}}}`)
+		apply(t, "hub", `{"apiVersion":"multicluster.x-k8s.io/v1alpha1","kind":"ClusterProfile",
+			"metadata":{"name":"bravelion","namespace":"fleet"},"spec":{"clusterManager":{"name":"open-cluster-management"}}}`)
 	},
 	"no credential set": func(t *testing.T, _ *reader) {
 		t.Helper()
