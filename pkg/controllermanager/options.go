@@ -209,7 +209,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 
 	scores := sections.FlagSet("scores")
 	scores.StringVar(&o.ScoresOf, "scores-of", o.ScoresOf, "For which ClusterProfiles there are ClusterScores. "+ScoresOfAll+
-		": for all that give access to their member cluster, whoever manages them. "+ScoresOfOwn+": for those of --cluster-manager-name, and imported ones.")
+		": for all that give access to their member cluster, whoever manages them. "+ScoresOfOwn+
+		": for those of --cluster-manager-name, and imported ones.")
 	scores.DurationVar(&o.ScorePeriod, "score-period", o.ScorePeriod, "How often nodes and pods of each member cluster are counted for its "+
 		"ClusterScore. One that takes longer than a twentieth of that to read is read less often.")
 	scores.IntVar(&o.ScoreCollections, "concurrent-score-collections", o.ScoreCollections,

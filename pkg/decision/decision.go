@@ -38,8 +38,8 @@ var ErrNotServed = fmt.Errorf("the hub serves PlacementDecisions in no version o
 
 // Served returns nil if the hub serves PlacementDecisions, and ErrNotServed if it does not. Any
 // other error says why that is unknown.
-func Served(client discovery.ServerResourcesInterface) error {
-	_, err := profiles.NewVersions(client).Resource(context.Background(), profiles.PlacementDecisions)
+func Served(ctx context.Context, client discovery.ServerResourcesInterface) error {
+	_, err := profiles.NewVersions(client).Resource(ctx, profiles.PlacementDecisions)
 	if apimeta.IsNoMatchError(err) {
 		return ErrNotServed
 	}

@@ -120,7 +120,7 @@ func TestServed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hub := fake.NewClientset()
 			hub.Resources = []*metav1.APIResourceList{test.served}
-			require.ErrorIs(t, Served(hub.Discovery()), test.want)
+			require.ErrorIs(t, Served(t.Context(), hub.Discovery()), test.want)
 		})
 	}
 	t.Run("a hub that does not answer", func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestServed(t *testing.T) {
 		hub.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewGenericServerResponse(http.StatusServiceUnavailable, "get", schema.GroupResource{}, "", "", 0, true)
 		})
-		err := Served(hub.Discovery())
+		err := Served(t.Context(), hub.Discovery())
 		require.Error(t, err)
 		require.NotErrorIs(t, err, ErrNotServed)
 		assert.Contains(t, err.Error(), "asking the hub which version of placementdecisions it serves")

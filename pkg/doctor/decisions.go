@@ -23,7 +23,7 @@ const maxTied = 20
 // checkDecisions looks for PlacementDecisions, which Placements and some ClusterCredentialSets
 // need, and for those that share their decision-index.
 func checkDecisions(ctx context.Context, e *examination, f *findings) {
-	err := decision.Served(e.Kubernetes.Discovery())
+	err := decision.Served(ctx, e.Kubernetes.Discovery())
 	if errors.Is(err, decision.ErrNotServed) {
 		e.explainNotServed(ctx, f)
 		return

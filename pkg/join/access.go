@@ -25,6 +25,7 @@ import (
 	multiclusterv1alpha1 "clusterpass.dev/apis/multicluster/v1alpha1"
 	"clusterpass.dev/pkg/endpoint"
 	"clusterpass.dev/pkg/hub"
+	"clusterpass.dev/pkg/member"
 )
 
 // accessOf returns how a profile's access provider of ours leads to the cluster, nil if it has
@@ -48,8 +49,8 @@ func leadsElsewhere(access *clientcmdv1.Cluster, m *Member) bool {
 // accessReady makes the profile have the access providers, and leaves the rest of its status to its
 // owners.
 func (j *joiner) accessReady(ctx context.Context, o *Options) error {
-	extensions := map[string]any{configv1alpha1.DefaultProviderName: map[string]string{
-		"name": j.secretName, "key": kubeconfigKey, "namespace": hub.SystemNamespace,
+	extensions := map[string]any{configv1alpha1.DefaultProviderName: member.SecretReference{
+		Name: j.secretName, Key: kubeconfigKey, Namespace: hub.SystemNamespace,
 	}}
 	if o.Consumers != nil {
 		request := o.Consumers.DeepCopy()
@@ -172,11 +173,7 @@ func (j *joiner) mergeStatus(ctx context.Context, status map[string]any) error {
 func mergeLists(present, wanted []any, key string) []any {
 	merged := slices.Clone(present)
 	for _, entry := range wanted {
-		of := entry.(map[string]any)[key]
-		i := slices.IndexFunc(merged, func(there any) bool {
-			fields, ok := there.(map[string]any)
-			return ok && fields[key] == of
-		})
+		i := slices.IndexFunc(merged, func(there any) bool { return keyOf(there, key) == keyOf(entry, key) })
 		if i < 0 {
 			merged = append(merged, entry)
 		} else {
@@ -184,6 +181,11 @@ func mergeLists(present, wanted []any, key string) []any {
 		}
 	}
 	return merged
+}
+
+func keyOf(entry any, key string) any {
+	fields, _ := entry.(map[string]any)
+	return fields[key]
 }
 
 const (

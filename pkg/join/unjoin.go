@@ -59,11 +59,8 @@ func (j *joiner) unjoin(ctx context.Context, m *Member, abandon bool) error {
 	if err != nil {
 		return err
 	}
-	ours, err := j.checkOwner(profile, secret)
+	ours, err := j.checkUnjoin(profile, secret)
 	if err != nil {
-		return err
-	}
-	if err := j.checkSameMember(profile, secret); err != nil {
 		return err
 	}
 	if j.noSecret = secret == nil; j.noSecret && profile == nil {
@@ -109,6 +106,15 @@ func (j *joiner) removeProfile(ctx context.Context, profile *inventoryv1alpha1.C
 	how := fmt.Sprintf("stays: it belongs to the cluster manager %q", profile.Spec.ClusterManager.Name)
 	j.hub.found("clusterprofile "+j.profileName(), how)
 	return nil
+}
+
+// checkUnjoin returns whether the ClusterProfile is ours, or why neither it nor its member may be
+// touched.
+func (j *joiner) checkUnjoin(profile *inventoryv1alpha1.ClusterProfile, secret *corev1.Secret) (ours bool, err error) {
+	if ours, err = j.checkOwner(profile, secret); err == nil {
+		err = j.checkSameMember(profile, secret)
+	}
+	return ours, err
 }
 
 // checkOwner returns whether the ClusterProfile, which may be nil, is ours. It refuses one of

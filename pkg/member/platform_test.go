@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,9 +58,7 @@ func karmadaObject(change map[string]any) *unstructured.Unstructured {
 		"syncMode": "Push", "apiEndpoint": memberURL,
 		"secretRef": map[string]any{"namespace": "karmada-cluster", "name": "bravelion"},
 	}
-	for key, value := range change {
-		spec[key] = value
-	}
+	maps.Copy(spec, change)
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster",
 		"metadata": map[string]any{"name": "bravelion", "uid": "uid-b"}, "spec": spec,

@@ -100,7 +100,7 @@ func (a *apis) PlacementDecisions(namespace string) apisv1alpha1.PlacementDecisi
 // clientFor returns the client for a resource in the version to use. Where that is unknown, the
 // answer to a request in v1alpha1 says why.
 func (a *apis) clientFor(resource string) apisv1alpha1.ApisV1alpha1Interface {
-	ctx, cancel := context.WithTimeout(context.Background(), versionTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), versionTimeout) //nolint:forbidigo // upstream's interface has no context
 	defer cancel()
 	found, err := a.versions.Resource(ctx, resource)
 	if err == nil && found.Version == v1alpha2.SchemeGroupVersion.Version {

@@ -66,15 +66,19 @@ func (v *Versions) Resource(ctx context.Context, resource string) (schema.GroupV
 			return schema.GroupVersionResource{}, fmt.Errorf("asking the hub which version of %s it serves: %w", resource, err)
 		}
 		if slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			v.found[resource] = gv.WithResource(resource)
-			return v.found[resource], nil
+			return v.remember(gv.WithResource(resource)), nil
 		}
 	}
 	return schema.GroupVersionResource{}, &apimeta.NoResourceMatchError{
 		PartialResource: schema.GroupVersionResource{Group: hub.InventoryVersions[0].Group, Resource: resource},
 	}
+}
+
+func (v *Versions) remember(resource schema.GroupVersionResource) schema.GroupVersionResource {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.found[resource.Resource] = resource
+	return resource
 }
 
 // Wrap returns rt for a client of the hub. It is for rest.Config.Wrap.

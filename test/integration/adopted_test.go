@@ -64,7 +64,8 @@ func TestAdopted(t *testing.T) {
 	storeSecret(t, testenv.SystemNamespace, secret)
 	dryRun("")
 
-	out, _, err := testenv.KubectlOf(ctx, "kubectl", kubeconfigFor(t, user), manifest(topLevel[0], name, name, ""), "create", "-f", "-", "-o", "json")
+	out, _, err := testenv.KubectlOf(ctx, "kubectl", kubeconfigFor(t, user), manifest(topLevel[0], name, name, ""),
+		"create", "-f", "-", "-o", "json")
 	require.NoError(t, err)
 	var answer v1alpha1.AuthTokenRequest
 	require.NoError(t, json.Unmarshal([]byte(out), &answer))

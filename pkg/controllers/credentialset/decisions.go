@@ -30,8 +30,8 @@ func newDecisions(
 	ctx context.Context, hub discovery.DiscoveryInterface, informer inventoryinformers.PlacementDecisionInformer,
 	handler cache.ResourceEventHandler,
 ) *ondemand.Informers[inventorylisters.PlacementDecisionLister] {
-	return ondemand.New(ctx, func(context.Context, string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
-		if err := decision.Served(hub); err != nil {
+	return ondemand.New(ctx, func(ctx context.Context, _ string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
+		if err := decision.Served(ctx, hub); err != nil {
 			return nil, nil, err
 		}
 		return informer.Lister(), []cache.SharedIndexInformer{informer.Informer()}, nil

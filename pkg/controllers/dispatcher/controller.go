@@ -133,7 +133,7 @@ func (c *Controller) usable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return decision.Served(c.Hub.Discovery())
+	return decision.Served(ctx, c.Hub.Discovery())
 }
 
 func (c *Controller) watch() error {

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/tools/cache"
 	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
@@ -139,7 +138,7 @@ func (f *fixture) writes() []string {
 func imported(cluster *unstructured.Unstructured) *inventoryv1alpha1.ClusterProfile {
 	return &inventoryv1alpha1.ClusterProfile{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "fleet", Name: cluster.GetName(), UID: types.UID("profile-" + cluster.GetUID()),
+			Namespace: "fleet", Name: cluster.GetName(), UID: "profile-" + cluster.GetUID(),
 			Labels: map[string]string{
 				v1alpha2.LabelClusterManager: member.KarmadaManager, v1alpha2.LabelInventoryMemberID: "id-" + cluster.GetName(),
 			},

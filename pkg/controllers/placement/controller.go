@@ -146,7 +146,7 @@ func (c *Controller) Run(ctx context.Context) {
 // Until then a condition of each placement says that the hub does not.
 func (c *Controller) waitServed(ctx context.Context) bool {
 	err := wait.PollUntilContextCancel(ctx, servedPeriod, true, func(ctx context.Context) (bool, error) {
-		err := decision.Served(c.Hub.Discovery())
+		err := decision.Served(ctx, c.Hub.Discovery())
 		if errors.Is(err, decision.ErrNotServed) {
 			err = errors.Join(err, c.updateAllNotServed(ctx))
 		}

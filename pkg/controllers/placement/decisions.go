@@ -54,7 +54,7 @@ func (c *Controller) syncDecisions(ctx context.Context, placement *v1alpha1.Plac
 		return false, nil
 	case errors.Is(err, errTaken):
 		return false, errors.Join(err, c.updateNameTaken(ctx, placement, state, err))
-	case apierrors.IsNotFound(err) && errors.Is(decision.Served(c.Hub.Discovery()), decision.ErrNotServed):
+	case apierrors.IsNotFound(err) && errors.Is(decision.Served(ctx, c.Hub.Discovery()), decision.ErrNotServed):
 		return false, errors.Join(err, c.updateNotServed(ctx, placement, state))
 	case err != nil:
 		return false, err

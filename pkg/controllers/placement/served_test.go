@@ -59,7 +59,7 @@ func TestController_WaitServed(t *testing.T) {
 				require.NoError(t, f.Placements.Informer().GetIndexer().Update(f.status[name]))
 			}
 			version := f.version
-			time.Sleep(10 * servedPeriod)
+			time.Sleep(10 * servedPeriod) //nolint:forbidigo // it is the time of synctest
 			assert.Equal(t, version, f.version, "it was written again")
 			f.serve(true)
 			assert.True(t, <-done)

@@ -110,7 +110,7 @@ func (s secretsOf) Get(namespace, name string) (*corev1.Secret, error) {
 func (s secretsOf) Of(namespace, name string) ([]*corev1.Secret, error) {
 	secret, err := s.Get("clusterpass-system", "kubeconfig")
 	if err != nil || !member.IsSecretOf(secret, namespace, name) {
-		return nil, nil //nolint:nilerr // there is none
+		return nil, nil
 	}
 	return []*corev1.Secret{secret}, nil
 }

@@ -31,6 +31,7 @@ func delivered(t *testing.T) string {
 // for a shell, and those of the plugin that come after them.
 func byManifests(t *testing.T) (shell string, plugin [][]string) {
 	t.Helper()
+	var lines []string
 	for _, block := range testenv.Must[[]docs.Block](t)(docs.Read(testenv.Root(t), "docs/adopt.md")) {
 		if !strings.Contains(block.Text(), "create secret generic") {
 			continue
@@ -42,12 +43,12 @@ func byManifests(t *testing.T) (shell string, plugin [][]string) {
 				continue
 			}
 			require.Empty(t, plugin, "a command for the shell after those of the plugin: %s", block.Place(command.Line))
-			shell += text + "\n"
+			lines = append(lines, text)
 		}
 	}
-	require.NotEmpty(t, shell)
+	require.NotEmpty(t, lines)
 	require.NotEmpty(t, plugin)
-	return shell, plugin
+	return strings.Join(lines, "\n"), plugin
 }
 
 // Who has a way to deliver manifests needs no kubeconfig of the member's admin.

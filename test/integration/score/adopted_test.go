@@ -30,7 +30,6 @@ func collections(t *testing.T, result string) (count float64) {
 
 // A member of another manager has a score once it is adopted, and its profile is not written.
 func TestUsage_Adopted(t *testing.T) {
-	const manager = "another-platform"
 	scores := hub(t, admin).ClusterpassV1alpha1().ClusterScores(namespace)
 	profiles := shared.Hub.Inventory(t).ApisV1alpha1().ClusterProfiles(namespace)
 	adopted := testenv.Create(t, profiles, testenv.NewProfile("adopted", "another-platform"))

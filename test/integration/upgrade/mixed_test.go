@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -89,7 +90,7 @@ func TestUpgrade_NamespaceDeletion(t *testing.T) {
 	for i, program := range []string{serverOf(t, releaseBefore), testenv.Must[string](t)(testenv.ServerPath())} {
 		t.Setenv(testenv.ServerEnv, program)
 		server := testenv.Must[*testenv.Server](t)(testenv.NewServer(testenv.ServerConfig{
-			Hub: hub, Dir: dir, Logs: filepath.Join(dir, fmt.Sprint(i)), Port: ports[i], Args: []string{"--etcd-prefix=/replicas"},
+			Hub: hub, Dir: dir, Logs: filepath.Join(dir, strconv.Itoa(i)), Port: ports[i], Args: []string{"--etcd-prefix=/replicas"},
 		}))
 		t.Cleanup(server.Stop)
 		require.NoError(t, server.ApplyRBAC(ctx))
