@@ -4,9 +4,11 @@
 // Package health is the controller that maintains the status of the ClusterProfiles of some cluster
 // managers. It probes the health of each member cluster, and writes the result into the status of
 // its profile when it changes. It also sets the label inventory-member-id of profiles without it.
+// It writes nothing to profiles of other managers. If clusterpass has access to their members, it
+// probes these, too, and records events about that access.
 //
 // Consumers of KEP-4322 rebuild their connections at any event of a ClusterProfile, so a healthy
-// fleet must cause no events. Observations are kept in memory. They are written only when the
+// fleet must cause no such events. Observations are kept in memory. They are written only when the
 // condition, its reason, the version or a property has changed, and at most once in WriteInterval
 // for each profile.
 package health
@@ -14,7 +16,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +25,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -36,7 +36,6 @@ import (
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 
-	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/controllers/internal/loop"
 	"clusterpass.dev/pkg/controllers/internal/metric"
 	"clusterpass.dev/pkg/member"
@@ -45,14 +44,14 @@ import (
 // Options configure a Controller. Every field is required.
 type Options struct {
 	// Managers are the spec.clusterManager.name of the profiles that the controller maintains. It does
-	// not change others.
+	// not change others: if clusterpass has access to their members, it records events about that.
 	Managers []string
 	// Client writes the status and one label of ClusterProfiles; Profiles watches them.
 	Client   inventory.Interface
 	Profiles inventoryinformers.ClusterProfileInformer
 	// Members has the clients for the member clusters, and OnChange registers a handler for changes of
 	// their Secrets.
-	Members  member.Members
+	Members  Members
 	OnChange func(changed func(profile cache.ObjectName)) error
 	// Recorder records events when the health of a member changes.
 	Recorder events.EventRecorder
@@ -68,6 +67,12 @@ type Options struct {
 	Workers int
 	// Clock is the clock.
 	Clock clock.WithTicker
+}
+
+// Members are the member clusters, as member.Pool has them.
+type Members interface {
+	member.Members
+	member.CachedMembers
 }
 
 // Controller maintains the health in ClusterProfiles. Use New.
@@ -93,20 +98,17 @@ func New(o Options) (*Controller, error) {
 		return nil, err
 	}
 	var err error
-	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.FilteringResourceEventHandler{
-		FilterFunc: c.isOurs,
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    loop.Typed(c.added),
-			UpdateFunc: c.updated,
-			DeleteFunc: loop.Typed(c.deleted),
-		},
+	c.synced, err = loop.AddHandler("ClusterProfiles", o.Profiles.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc:    loop.Typed(c.added),
+		UpdateFunc: c.updated,
+		DeleteFunc: loop.Typed(c.deleted),
 	})
 	return c, err
 }
 
-func (c *Controller) isOurs(obj any) bool {
-	profile, ok := loop.Object[*inventoryv1alpha1.ClusterProfile](obj)
-	return ok && slices.Contains(c.Managers, profile.Spec.ClusterManager.Name)
+// isOurs returns whether the controller writes to a profile.
+func (c *Controller) isOurs(profile *inventoryv1alpha1.ClusterProfile) bool {
+	return slices.Contains(c.Managers, profile.Spec.ClusterManager.Name)
 }
 
 // added probes a new profile at once, and others in their turn: a restart must not cause a thousand
@@ -131,8 +133,7 @@ func (c *Controller) updated(oldObj, obj any) {
 
 // secretChanged probes at once by a Secret that has changed.
 func (c *Controller) secretChanged(name cache.ObjectName) {
-	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
-	if err == nil && c.isOurs(profile) {
+	if _, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name); err == nil {
 		c.queue.Add(name)
 	}
 }
@@ -165,8 +166,11 @@ func (c *Controller) Run(ctx context.Context) {
 // reconcile probes one member. It returns after how long to do so again.
 func (c *Controller) reconcile(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
 	profile, err := c.Profiles.Lister().ClusterProfiles(name.Namespace).Get(name.Name)
-	if err != nil || !c.isOurs(profile) {
-		return 0, nil //nolint:nilerr // it was deleted, or replaced by one of another manager
+	if err != nil {
+		return 0, nil //nolint:nilerr // it was deleted
+	}
+	if !c.isOurs(profile) {
+		return c.syncOther(ctx, profile), nil
 	}
 	return c.sync(ctx, profile), nil
 }
@@ -178,12 +182,7 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	if ctx.Err() != nil {
 		return c.ProbePeriod
 	}
-	again := c.untilNext(profile.UID)
-	if o.doubtful {
-		// One lost packet is not an outage, and an API server that is starting refuses requests that it
-		// allows later.
-		again = min(again, c.ProbePeriod/reprobe)
-	}
+	again := c.untilProbe(profile, o)
 	next := desired(profile, o)
 	if next == nil {
 		c.identify(ctx, profile, o)
@@ -194,6 +193,17 @@ func (c *Controller) sync(ctx context.Context, profile *inventoryv1alpha1.Cluste
 	}
 	if err := c.write(ctx, profile, next, o); err != nil {
 		klog.FromContext(ctx).Info("The status of a ClusterProfile was not written; trying again", "reason", err)
+	}
+	return again
+}
+
+// untilProbe returns the time until the next probe after one whose outcome is noted.
+func (c *Controller) untilProbe(profile *inventoryv1alpha1.ClusterProfile, o *observed) time.Duration {
+	again := c.untilNext(profile.UID)
+	if o.doubtful {
+		// One lost packet is not an outage, and an API server that is starting refuses requests that it
+		// allows later.
+		return min(again, c.ProbePeriod/reprobe)
 	}
 	return again
 }
@@ -228,48 +238,6 @@ func (c *Controller) write(ctx context.Context, profile, next *inventoryv1alpha1
 	o.lastWrite = c.Clock.Now()
 	c.recordChanges(profile, next)
 	return nil
-}
-
-// identify sets the label inventory-member-id of a profile that has none, once while the controller
-// runs: to the UID that join has noted, or else to what its healthy member says.
-func (c *Controller) identify(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile, o *observed) {
-	if o.identified || profile.Labels[v1alpha2.LabelInventoryMemberID] != "" || o.probe.status != metav1.ConditionTrue ||
-		c.Clock.Since(o.lastWrite) < c.WriteInterval {
-		return
-	}
-	uid := profile.Annotations[member.MemberUIDAnnotation]
-	if uid == "" {
-		uid = c.uidOf(ctx, profile)
-	}
-	if uid == "" || len(validation.IsValidLabelValue(uid)) > 0 {
-		return
-	}
-	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"resourceVersion":%q,"labels":{%q:%q}}}`,
-		profile.UID, profile.ResourceVersion, v1alpha2.LabelInventoryMemberID, uid)
-	_, err := c.Client.ApisV1alpha1().ClusterProfiles(profile.Namespace).Patch(ctx, profile.Name, types.MergePatchType, patch, patchOptions)
-	switch {
-	case err == nil:
-		o.identified, o.lastWrite = true, c.Clock.Now()
-	case apierrors.IsConflict(err):
-		// The next probe sees the newer profile.
-	default:
-		o.identified = apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
-		klog.FromContext(ctx).Info("The label inventory-member-id of a ClusterProfile was not written",
-			"clusterProfile", klog.KObj(profile), "reason", err)
-	}
-}
-
-// uidOf returns what the member of a profile says it is, empty if it does not.
-func (c *Controller) uidOf(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) string {
-	client, err := c.Members.For(ctx, profile)
-	if err != nil {
-		return ""
-	}
-	uid, err := client.MemberUID(ctx)
-	if err != nil {
-		return ""
-	}
-	return string(uid)
 }
 
 // No label of these metrics has the name of a cluster.

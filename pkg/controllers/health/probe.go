@@ -87,6 +87,9 @@ type observed struct {
 	// is asked at some probes.
 	rightsLost  string
 	untilRights int
+	// told is the reason of the last event about a failure of access to the member of a profile of
+	// another manager; empty if it has been said, or need not be, that there is access.
+	told string
 	// lastWrite is when the profile's status was written last, by us.
 	lastWrite time.Time
 	// identified is whether the label inventory-member-id was written, by us, or could not be.
@@ -146,6 +149,9 @@ func (c *Controller) observe(ctx context.Context, profile *inventoryv1alpha1.Clu
 	o.noteMembership(began)
 	if o.failures > 0 {
 		klog.FromContext(ctx).V(2).Info("The member is not healthy", "reason", probe.reason, "message", probe.message, "probes", o.failures)
+		return
+	}
+	if !c.isOurs(profile) {
 		return
 	}
 	if wasDown || o.factsAt.IsZero() || c.Clock.Since(o.factsAt) >= c.FactsPeriod {
