@@ -114,6 +114,7 @@ test-integration: tools race ## Run the tests against real kube-apiservers and e
 	@hack/build-tools.sh kubectl-oldest
 	@echo "integration tests"
 	@[[ -x bin/tools/kueue ]] || echo "SKIPPED, as Kueue is not built: test/integration/multikueue (make test-kueue builds it and runs them)"
+	@[[ -x bin/tools/ocm ]] || echo "SKIPPED, as OCM is not built: test/integration/ocm (make test-ocm builds it and runs them)"
 	@$(CLUSTER_TEST) $(LONGEST) ./test/testenv/... ./test/integration/...
 
 .PHONY: test-kueue
@@ -121,6 +122,13 @@ test-kueue: KUEUE := 1
 test-kueue: tools race ## Run the tests with real Kueue, which is built for them: minutes, once.
 	@echo "integration tests with Kueue"
 	@$(CLUSTER_TEST) ./test/integration/multikueue/...
+
+.PHONY: test-ocm
+test-ocm: export CLUSTERPASS_OCM := 1
+test-ocm: tools race ## Run the tests with OCM's own controllers, which are built for them: minutes, once.
+	@hack/build-tools.sh ocm
+	@echo "integration tests with OCM"
+	@$(CLUSTER_TEST) ./test/integration/ocm/...
 
 # Go doesn't see when the Secrets change, which lie outside these modules: hence -count=1.
 .PHONY: test-consumers

@@ -3,12 +3,13 @@
 # under hack/tools, into bin/tools/<module>-<version>/ and links them from
 # bin/tools/. What is already there at its version is left alone.
 #
-# usage: hack/build-tools.sh [kubernetes|kubectl-oldest|etcd|golangci-lint|kueue ...]   (default: kubernetes etcd)
+# usage: hack/build-tools.sh [kubernetes|kubectl-oldest|etcd|golangci-lint|kueue|ocm ...]   (default: kubernetes etcd)
 set -o errexit -o nounset -o pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 out="${root}/bin/tools"
 kueue=sigs.k8s.io/kueue
+ocm=open-cluster-management.io/ocm
 
 # build TOOLDIR MODULE PACKAGE[=NAME]... builds the packages of a module at the version
 # that hack/tools/TOOLDIR/go.mod pins.
@@ -20,7 +21,8 @@ build() {
   local spec name package
   for spec in "$@"; do
     package="${spec%%=*}"; name="$(basename "${spec##*=}")"
-    if [[ ! -x "${into}/${name}" ]]; then
+    # A main of ours may change while the version stays.
+    if [[ ! -x "${into}/${name}" || "${dir}/main.go" -nt "${into}/${name}" ]]; then
       build_one "${dir}" "${package}" "$(ldflags "${module}" "${version}")" "${into}" "${name}"
     fi
     ln -sfn "$(basename "${into}")/${name}" "${out}/${name}"
@@ -49,6 +51,11 @@ ldflags() {
     echo "${flags} -X ${kueue}/pkg/version.GitVersion=${version}"
     return
   fi
+  # Neither is OCM's version one of Kubernetes, and it prints none.
+  if [[ "${module}" == "${ocm}" ]]; then
+    echo "${flags}"
+    return
+  fi
   local major minor package
   major="$(cut -d. -f1 <<<"${version#v}")"; minor="$(cut -d. -f2 <<<"${version#v}")"
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
@@ -63,12 +70,28 @@ kueue_manifests() {
   local components into
   components="$(cd "${root}/hack/tools/kueue" && go list -m -f '{{.Dir}}' "${kueue}")/config/components"
   into="$(dirname "$(realpath "${out}/kueue")")"
-  kueue_copy "${into}/rbac" "${components}"/rbac/*.yaml
-  kueue_copy "${into}/crds" "${components}"/crd/bases/*.yaml
+  copy_manifests "${into}/rbac" "${components}"/rbac/*.yaml
+  copy_manifests "${into}/crds" "${components}"/crd/bases/*.yaml
 }
 
-# kueue_copy INTO FILE... copies the files into a directory that appears at once or not at all.
-kueue_copy() {
+# ocm_manifests is the like for OCM: the CRDs of clusters, its CRD of ClusterProfile, and the
+# templates of its controllers' RBAC.
+ocm_manifests() {
+  local hub into
+  hub="$(cd "${root}/hack/tools/ocm" && go list -m -f '{{.Dir}}' "${ocm}")/manifests/cluster-manager/hub"
+  into="$(dirname "$(realpath "${out}/ocm")")"
+  copy_manifests "${into}/crds" "${hub}"/crds/*_clusters.open-cluster-management.io_*.yaml
+  copy_manifests "${into}/inventory" "${hub}"/crds/*_multicluster.x-k8s.io_clusterprofiles.crd.yaml
+  local controller kind
+  for controller in registration placement; do
+    for kind in clusterrole clusterrolebinding; do
+      install -m 644 "${hub}/${controller}/${kind}.yaml" "${into}/${controller}-${kind}.yaml.tmpl"
+    done
+  done
+}
+
+# copy_manifests INTO FILE... copies the files into a directory that appears at once or not at all.
+copy_manifests() {
   local into="$1" tmp="$1.$$"; shift
   if [[ -d "${into}" ]]; then
     return
@@ -99,6 +122,9 @@ for tool in "$@"; do
     kueue)
       build kueue "${kueue}" "${kueue}/cmd/kueue"
       kueue_manifests ;;
+    ocm)
+      build ocm "${ocm}" .=ocm
+      ocm_manifests ;;
     *) echo "unknown tool ${tool}" >&2; exit 2 ;;
   esac
 done

@@ -5,14 +5,10 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
@@ -90,7 +86,7 @@ func (k *Kueue) install(ctx context.Context) error {
 	if err := applyKustomizationAt(ctx, k.config.Cluster, k.manifests()); err != nil {
 		return err
 	}
-	return k.waitEstablished(ctx)
+	return waitEstablished(ctx, k.config.Cluster, kueueGroup)
 }
 
 // writeKustomization writes what turns the manifests of Kueue's sources into an installation, as
@@ -167,36 +163,4 @@ func (k *Kueue) applySecret(ctx context.Context, client kubernetes.Interface) er
 	}
 	_, err := client.CoreV1().Secrets(KueueNamespace).Apply(ctx, corev1ac.Secret(kueueSecret, KueueNamespace).WithData(data), applied)
 	return err
-}
-
-// waitEstablished waits until the cluster serves all of Kueue's CRDs.
-func (k *Kueue) waitEstablished(ctx context.Context) error {
-	client, err := apiextensions.NewForConfig(k.config.Cluster.RESTConfig())
-	if err != nil {
-		return err
-	}
-	return poll(ctx, "CRDs of "+kueueGroup, func(ctx context.Context) (reason, err error) {
-		crds, err := client.ApiextensionsV1().CustomResourceDefinitions().List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return nil, err
-		}
-		if len(crds.Items) == 0 {
-			return errors.New("there are none"), nil
-		}
-		for i := range crds.Items {
-			if crd := &crds.Items[i]; crd.Spec.Group == kueueGroup && !established(crd) {
-				return fmt.Errorf("%s is not established", crd.Name), nil
-			}
-		}
-		return nil, nil
-	})
-}
-
-func established(crd *apiextensionsv1.CustomResourceDefinition) bool {
-	for _, condition := range crd.Status.Conditions {
-		if condition.Type == apiextensionsv1.Established {
-			return condition.Status == apiextensionsv1.ConditionTrue
-		}
-	}
-	return false
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // ToolsEnv names the environment variable with the directory of etcd, kube-apiserver,
-// kube-controller-manager, kubectl and Kueue. Unset, they are in bin/tools of the module.
+// kube-controller-manager, kubectl, Kueue and OCM. Unset, they are in bin/tools of the module.
 const ToolsEnv = "CLUSTERPASS_TOOLS"
 
 // ServerEnv names the environment variable with the path of the clusterpass-apiserver to run.
@@ -46,6 +46,9 @@ func ToolPath(name string) (string, error) { return toolPath(name, "make tools")
 // KueuePath returns the path of Kueue's manager, an error that wraps [fs.ErrNotExist] if it was not
 // built.
 func KueuePath() (string, error) { return toolPath(kueueName, "make tools KUEUE=1") }
+
+// OCMPath is the like for the controllers of OCM.
+func OCMPath() (string, error) { return toolPath(ocmName, "make test-ocm") }
 
 func toolPath(name, builder string) (string, error) {
 	dir := os.Getenv(ToolsEnv)
