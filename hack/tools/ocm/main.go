@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Program ocm runs some of the controllers of Open Cluster Management's hub, as they are, in one
-// process: of its registration controller those that make ClusterProfiles of ManagedClusters and what
-// these need, and its placement controller whole. OCM has no program of the former alone.
+// process: of its registration controller those that make ClusterProfiles of ManagedClusters and
+// what these need, and its placement controller whole. OCM has no program of the former alone.
 package main
 
 import (

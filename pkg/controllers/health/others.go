@@ -15,10 +15,10 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// syncOther probes the member of a profile that another cluster manager maintains, and returns after
-// how long to do so again: zero if clusterpass has had no access so far. It writes nothing to the
-// profile, whose health is that manager's to say. It records an event if clusterpass can no longer
-// use the member, and another once it can.
+// syncOther probes the member of a profile that another cluster manager maintains, and returns
+// after how long to do so again: zero if clusterpass has had no access so far. It writes nothing to
+// the profile, whose health is that manager's to say. It records an event if clusterpass can no
+// longer use the member, and another once it can.
 func (c *Controller) syncOther(ctx context.Context, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
 	if _, err := c.Members.Cached(ctx, profile); err != nil {
 		// It is not adopted, or not any more. A Secret that names it, and an access provider, enqueue it.

@@ -28,7 +28,8 @@ import (
 )
 
 const (
-	// bravelion is a ManagedCluster with a member behind it, smartfish one whose agent has gone silent.
+	// bravelion is a ManagedCluster with a member behind it, smartfish one whose agent has gone
+	// silent.
 	bravelion, smartfish = "bravelion", "smartfish"
 	// team and partner are the namespaces that the set of all clusters is bound in.
 	team, partner = "team-ocm", "partner"

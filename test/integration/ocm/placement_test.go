@@ -57,7 +57,8 @@ spec:
 
 	f.expectOutput(t, bravelion, "get", "placementdecisions.multicluster.x-k8s.io", "-l", "multicluster.x-k8s.io/decision-key=eu",
 		"-o", "jsonpath={.items[*].decisions[*].clusterProfileRef.name}")
-	// It has not been told what smartfish is, other than by a taint, which another of its controllers sets.
+	// It has not been told what smartfish is, other than by a taint, which another of its controllers
+	// sets.
 	f.expectOutput(t, "bravelion smartfish", "get", "placementdecisions.cluster.open-cluster-management.io",
 		"-l", "cluster.open-cluster-management.io/placement=eu", "-o", "jsonpath={.items[*].status.decisions[*].clusterName}")
 
