@@ -230,9 +230,8 @@ func (k *Keeper) checkAccountOwner(account *corev1.ServiceAccount) error {
 	case account.Labels[LabelManagedBy] != ManagedBy:
 		return k.refuse("ServiceAccount %s exists and was not made by clusterpass; choose another name", Account(k.Grant))
 	case !k.owns(account):
-		return k.refuse("ServiceAccount %s belongs to another grant: "+
-			"of another namespace or another hub, for another ClusterProfile, or one that is being revoked; choose another serviceAccountName",
-			Account(k.Grant))
+		return k.refuse("ServiceAccount %s belongs to another grant: of another namespace or another hub, for another ClusterProfile, "+
+			"or one that is being revoked; choose another serviceAccountName", Account(k.Grant))
 	case account.DeletionTimestamp != nil:
 		return k.refuse("ServiceAccount %s is being deleted; try again", Account(k.Grant))
 	}
