@@ -208,7 +208,9 @@ func isGetToken(exec *clientcmdapi.ExecConfig) bool {
 
 // newRequest returns what flags ask for of a cluster, with the defaults: ClusterRole view where no
 // role is named, and a ServiceAccount named for the user.
-func newRequest(ctx context.Context, hub credential.Namer, namespace, cluster string, flags *credential.RequestFlags) (credential.Request, error) {
+func newRequest(
+	ctx context.Context, hub credential.Namer, namespace, cluster string, flags *credential.RequestFlags,
+) (credential.Request, error) {
 	r := credential.Request{Namespace: namespace}
 	r.TargetClusterProfile = v1alpha1.ClusterProfileReference{Namespace: namespace, Name: cluster}
 	if !flags.NamesRoles() {
@@ -217,5 +219,5 @@ func newRequest(ctx context.Context, hub credential.Namer, namespace, cluster st
 	if err := flags.Apply(&r); err != nil {
 		return r, err
 	}
-	return r, r.NameAccount(ctx, hub)
+	return r.WithAccount(ctx, hub)
 }

@@ -26,19 +26,19 @@ type Namer interface {
 	Username(ctx context.Context) (string, error)
 }
 
-// NameAccount names a ServiceAccount in r for the user of the hub, if r names none. The hub is
-// asked only then, and the errors are those of Username.
-func (r *Request) NameAccount(ctx context.Context, hub Namer) error {
+// WithAccount returns r with a ServiceAccount that is named for the user of the hub, if r names
+// none. The hub is asked only then, and the errors are those of Username.
+func (r Request) WithAccount(ctx context.Context, hub Namer) (Request, error) {
 	r.ServiceAccountNamespace = cmp.Or(r.ServiceAccountNamespace, metav1.NamespaceDefault)
 	if r.ServiceAccountName != "" {
-		return nil
+		return r, nil
 	}
 	user, err := hub.Username(ctx)
 	if err != nil {
-		return err
+		return r, err
 	}
-	r.ServiceAccountName, err = accountFor(user, *r)
-	return err
+	r.ServiceAccountName, err = accountFor(user, r)
+	return r, err
 }
 
 // accountFor returns the name of the ServiceAccount that is user's for requests like r.

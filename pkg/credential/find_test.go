@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,7 +84,7 @@ func TestHub_FindProfile(t *testing.T) {
 		"beside one that can't be read":       {[]any{listed("hostile", unreadable), "hostile", listed("bravelion", bravelion)}, "bravelion", ""},
 		"among many":                          {many, "bravelion", ""},
 		"two that fit":                        {[]any{listed("a", bravelion), listed("b", bravelion)}, "", "both a and b have this server"},
-		"two that fit, pages apart":           {append(many[:len(many):len(many)], listed("last", bravelion)), "", "both bravelion and last"},
+		"two that fit, pages apart":           {append(slices.Clip(many), listed("last", bravelion)), "", "both bravelion and last"},
 		"none":                                {nil, "", "none has an access provider with this server"},
 		"one with the server of another port": {[]any{listed("a", at("https://bravelion.example.com", ca))}, "", "none has"},
 		"one with another authority":          {[]any{listed("a", at(server, other))}, "", "none has an access provider with this server"},

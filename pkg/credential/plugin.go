@@ -73,7 +73,7 @@ func (p *Plugin) GetToken(
 		}
 	}
 	if r.TargetClusterProfile.Name != "" {
-		if err := r.NameAccount(ctx, p.Source); err != nil {
+		if r, err = r.WithAccount(ctx, p.Source); err != nil {
 			return none, err
 		}
 	}

@@ -30,12 +30,13 @@ func newDecisions(
 	ctx context.Context, hub discovery.DiscoveryInterface, informer inventoryinformers.PlacementDecisionInformer,
 	handler cache.ResourceEventHandler,
 ) *ondemand.Informers[inventorylisters.PlacementDecisionLister] {
-	return ondemand.New(ctx, func(ctx context.Context, _ string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
+	open := func(ctx context.Context, _ string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
 		if err := decision.Served(ctx, hub); err != nil {
 			return nil, nil, err
 		}
 		return informer.Lister(), []cache.SharedIndexInformer{informer.Informer()}, nil
-	}, handler, errors.New("the PlacementDecisions are not read yet"))
+	}
+	return ondemand.New(ctx, open, handler, errors.New("the PlacementDecisions are not read yet"))
 }
 
 // decisions are the PlacementDecisions with the decision-key of a set.

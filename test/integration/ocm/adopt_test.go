@@ -95,6 +95,7 @@ func (f *fleet) grants(t *testing.T, namespace string) []clusterpassv1alpha1.Aut
 
 // testAdopted has a profile of OCM's adopted by its name in a Secret, and nothing else.
 func (f *fleet) testAdopted(t *testing.T) {
+	t.Helper()
 	f.entitle(t, team)
 	_, err := f.create(t.Context(), t, team, "work")
 	require.ErrorContains(t, err, "no Secret with label", "before it is adopted")
@@ -119,6 +120,7 @@ func (f *fleet) testAdopted(t *testing.T) {
 
 // testSecondBinding binds the set in another namespace: the same Secret gives access there, too.
 func (f *fleet) testSecondBinding(t *testing.T) {
+	t.Helper()
 	f.bind(t, partner)
 	f.awaitProfile(t, partner, bravelion)
 	f.entitle(t, partner)
@@ -144,6 +146,7 @@ func (f *fleet) secret(t *testing.T) *corev1.Secret {
 // testBoundAgain unbinds the set, and binds it again: the profile is another one, and leads to the
 // same member.
 func (f *fleet) testBoundAgain(t *testing.T) {
+	t.Helper()
 	old, token := f.awaitProfile(t, partner, bravelion), f.expectToken(t, partner, "partner")
 	oldGrants := f.grants(t, partner)
 	require.Len(t, oldGrants, 1)

@@ -25,6 +25,7 @@ import (
 
 // testForeignLabel has a tenant make a ClusterProfile that says all that OCM's says, and more.
 func (f *fleet) testForeignLabel(t *testing.T) {
+	t.Helper()
 	const tenant = "tenant"
 	before := len(f.grants(t, ""))
 	f.apply(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"`+tenant+`"}}`)
@@ -59,6 +60,7 @@ func (f *fleet) testForeignLabel(t *testing.T) {
 
 // testRefusedCredential has the member refuse the credential in the Secret, until it is replaced.
 func (f *fleet) testRefusedCredential(t *testing.T) {
+	t.Helper()
 	before, secrets := f.writes(t), f.hub.Kube(t).CoreV1().Secrets(testenv.SystemNamespace)
 	good := f.secret(t)
 	bad := good.DeepCopy()

@@ -42,6 +42,7 @@ func TestOCM_External(t *testing.T) {
 
 // testHub tells the story of a hub. Each part goes on from where the one before has left it.
 func (f *fleet) testHub(t *testing.T) {
+	t.Helper()
 	for _, part := range []struct {
 		name string
 		test func(t *testing.T)
@@ -63,6 +64,7 @@ func (f *fleet) testHub(t *testing.T) {
 
 // testBothVersions reads a profile that OCM has written in v1alpha1.
 func (f *fleet) testBothVersions(t *testing.T) {
+	t.Helper()
 	written := f.awaitProfile(t, team, bravelion)
 	out := testenv.MustKubectl(t, f.kubeconfig, "", "-n", team, "get", "-o", "json",
 		"clusterprofiles.v1alpha2.multicluster.x-k8s.io", bravelion)
@@ -79,6 +81,7 @@ func (f *fleet) testBothVersions(t *testing.T) {
 // testQuiet watches the profiles while OCM reconciles them again and again, and while clusterpass
 // probes the member. Then it has OCM write once.
 func (f *fleet) testQuiet(t *testing.T) {
+	t.Helper()
 	before, beats := f.writes(t), f.agent.beats()
 	list := testenv.List(t, f.profiles(t, ""), metav1.ListOptions{})
 	require.NotEmpty(t, list.Items)
@@ -135,6 +138,7 @@ func (f *fleet) writes(t *testing.T) map[string]int {
 
 // testDoctor runs `kubectl clusterpass doctor` for the profiles that are adopted. It also mints.
 func (f *fleet) testDoctor(t *testing.T) {
+	t.Helper()
 	adopted := []string{team + "/" + bravelion, partner + "/" + bravelion}
 	out, err := f.clusterpass(t.Context(), append([]string{"doctor", "--mint=" + adopted[0]}, adopted...)...)
 	require.NoError(t, err, out)

@@ -21,6 +21,7 @@ import (
 // testPlacementAndSet has a Placement choose among OCM's profiles, by a claim of OCM's, and a set
 // keep a credential for what it chooses. OCM's own Placement of the same name decides beside it.
 func (f *fleet) testPlacementAndSet(t *testing.T) {
+	t.Helper()
 	const consumers = "consumers"
 	f.apply(t, fmt.Sprintf(`
 apiVersion: clusterpass.dev/v1alpha1
