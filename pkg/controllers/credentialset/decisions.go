@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryinformers "sigs.k8s.io/cluster-inventory-api/client/informers/externalversions/apis/v1alpha1"
 	inventorylisters "sigs.k8s.io/cluster-inventory-api/client/listers/apis/v1alpha1"
@@ -24,14 +27,25 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
+// notServedFor is for how long it is remembered that the hub has no PlacementDecisions: each set, and
+// each of its credentials, needs to know.
+const notServedFor = time.Second
+
 // newDecisions returns informers of the hub's PlacementDecisions, which end with ctx. They start
 // once a set needs them, and the hub serves them: if another manager owns that group, it may not.
 func newDecisions(
 	ctx context.Context, hub discovery.DiscoveryInterface, informer inventoryinformers.PlacementDecisionInformer,
 	handler cache.ResourceEventHandler,
 ) *ondemand.Informers[inventorylisters.PlacementDecisionLister] {
+	var absentUntil atomic.Pointer[time.Time]
 	open := func(ctx context.Context, _ string) (inventorylisters.PlacementDecisionLister, []cache.SharedIndexInformer, error) {
+		if until := absentUntil.Load(); until != nil && time.Now().Before(*until) {
+			return nil, nil, decision.ErrNotServed
+		}
 		if err := decision.Served(ctx, hub); err != nil {
+			if errors.Is(err, decision.ErrNotServed) {
+				absentUntil.Store(ptr.To(time.Now().Add(notServedFor)))
+			}
 			return nil, nil, err
 		}
 		return informer.Lister(), []cache.SharedIndexInformer{informer.Informer()}, nil

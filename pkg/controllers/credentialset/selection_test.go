@@ -385,6 +385,10 @@ func TestDecisions_NotServed(t *testing.T) {
 	assert.Empty(t, is.clusters)
 	assert.Equal(t, v1alpha1.CredentialSetReasonDecisionsNotServed, is.reason)
 	assert.Contains(t, is.refused, "the hub serves PlacementDecisions in no version of multicluster.x-k8s.io")
+	for range 100 {
+		selected()
+	}
+	assert.LessOrEqual(t, len(kube.Actions()), 20, "the hub is asked for two versions a second, not for each set and credential")
 
 	granted := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bravelion",
 		Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "set-1"}}}

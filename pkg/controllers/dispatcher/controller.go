@@ -106,8 +106,7 @@ func (c *Controller) Run(ctx context.Context) {
 }
 
 // waitUsable waits until the hub has Kueue and PlacementDecisions, and the controller manager may
-// nominate. It returns
-// false when ctx has ended before.
+// nominate. It returns false when ctx has ended before.
 func (c *Controller) waitUsable(ctx context.Context) bool {
 	said := ""
 	err := wait.PollUntilContextCancel(ctx, usablePeriod, true, func(ctx context.Context) (bool, error) {
