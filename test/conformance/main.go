@@ -62,6 +62,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) (bool, error) {
 		"Namespace of the PlacementDecisions; by default that of the inventory.")
 	flags.StringVar(&providers, "provider-file", "",
 		"File with the credential plugins, as for KEP-5339's access library; without it none is run.")
+	flags.BoolVar(&options.OtherNamespaces, "other-namespaces", false,
+		"Reach profiles of other namespaces, too, that share an id with one of the inventory: their authors choose who gets credentials.")
 	flags.DurationVar(&options.WatchFor, "watch-for", 30*time.Second,
 		"How long to watch for changes, and to wait for credentials to expire.")
 	flags.StringVar(&options.ChangeInventory, "change-inventory", "", "Shell command that changes a profile of the inventory.")

@@ -35,8 +35,20 @@ func TestAccessSpecs(t *testing.T) {
 		return true
 	})
 	echoing, echoCA := member(t, "uid", func(w http.ResponseWriter) bool {
-		fmt.Fprintf(w, `{"status":{"userInfo":{"username":%q}}}`, token(hour)[10:40])
+		fmt.Fprintf(w, `{"status":{"userInfo":{"username":%q}}}`, "work-"+token(hour)[10:40]+"-work")
 		return true
+	})
+	busy, busyCA := member(t, "uid", func(w http.ResponseWriter) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	quoting, quoteCA := member(t, "uid", func(w http.ResponseWriter) bool {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			fmt.Fprintf(connection, "HTTP/1.1 %s\r\n\r\n", secretWord)
+			err = connection.Close()
+		}
+		return err == nil
 	})
 	for name, test := range map[string]struct {
 		id, answer     string
@@ -81,6 +93,17 @@ func TestAccessSpecs(t *testing.T) {
 		"the member says the token": {
 			id: "access-authenticated", answer: good, profile: newProfile("a", through(echoing, echoCA)),
 			outcome: notConformant, words: "a part of it, as the name",
+		},
+		"the member says the token where a status is to be": {
+			id: "access-authenticated", answer: good, profile: newProfile("a", through(quoting, quoteCA)),
+			outcome: unknown, words: "is not HTTP",
+		},
+		"the member is busy": {
+			id: "access-authenticated", answer: good, profile: newProfile("a", through(busy, busyCA)), outcome: unknown, words: "answers 503",
+		},
+		"the member is down": {
+			id: "access-authenticated", answer: good, profile: newProfile("a", through("https://127.0.0.1:1", ca)),
+			outcome: unknown, words: "can't be reached",
 		},
 		"the member redirects": {
 			id: "access-authenticated", answer: good, profile: newProfile("a", through(redirecting, itsCA)),
@@ -212,9 +235,24 @@ func TestMemberIDOneCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, _ := fakeHub(test.profiles...)
-			h.Providers, h.Log = plugin(t, credential(token(hour), hour)), t.Output()
+			h.Providers, h.Log, h.OtherNamespaces = plugin(t, credential(token(hour), hour)), t.Output(), true
 			expect(t, h, "member-id-one-cluster", test.outcome, test.words)
 		})
+	}
+}
+
+// Whoever may write a profile in another namespace, with an id of the inventory, gets no credential
+// sent to a server of theirs.
+func TestMemberIDOneCluster_OtherNamespaces(t *testing.T) {
+	hour := time.Now().Add(time.Hour)
+	server, ca := member(t, "uid", nil)
+	asked := 0
+	theirs, theirCA := member(t, "uid", func(http.ResponseWriter) bool { asked++; return false })
+	h, _ := fakeHub(newProfile("a", through(server, ca)), newProfile("x", in("other"), labelled(labelMemberID, "id-of-a"), through(theirs, theirCA)))
+	h.Providers, h.Log = plugin(t, credential(token(hour), hour)), t.Output()
+	expect(t, h, "member-id-one-cluster", skippedSpec, "fewer than two")
+	if asked > 0 {
+		t.Error("the server of a profile in another namespace has been called")
 	}
 }
 

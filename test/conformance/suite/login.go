@@ -5,9 +5,11 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	clientauthenticationv1 "k8s.io/client-go/pkg/apis/clientauthentication/v1"
@@ -43,8 +45,9 @@ func (l *login) try(ctx context.Context, h *hub) {
 		return
 	}
 	l.user, l.userErr = client.whoami(ctx)
+	status, answered := errors.AsType[statusError](l.userErr)
 	switch {
-	case isA[statusError](l.userErr):
+	case answered && status.refuses():
 		l.userErr = violated("%v", l.userErr)
 	case l.userErr == nil && echoes(l.user, l.credential.Token):
 		l.user, l.userErr = "", violated("the member answers with the token, or a part of it, as the name")
@@ -52,9 +55,18 @@ func (l *login) try(ctx context.Context, h *hub) {
 	l.uid, l.uidErr = client.clusterUID(ctx)
 }
 
-// echoes returns whether a name has a token in it, or is a part of one that no name has by chance.
+// echo is how many characters of a token no name has by chance.
+const echo = 16
+
+// echoes returns whether a name has a token in it, or a part of one, as far as a report shows it.
 func echoes(name, token string) bool {
-	return token != "" && (strings.Contains(name, token) || len(name) >= 16 && strings.Contains(token, name))
+	name = name[:min(len(name), maxMessage*utf8.UTFMax)]
+	for at := range max(0, len(token)-echo+1) {
+		if strings.Contains(name, token[at:at+echo]) {
+			return true
+		}
+	}
+	return token != "" && strings.Contains(name, token)
 }
 
 // kind says which form the credential has.

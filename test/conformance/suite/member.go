@@ -6,10 +6,12 @@ package suite
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -112,6 +114,28 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("the member answers %d", int(e)) }
 
+// refuses returns whether the member has refused what it was sent: it is not merely busy, broken, or
+// too old to know the question.
+func (e statusError) refuses() bool {
+	return e < http.StatusInternalServerError && e != http.StatusTooManyRequests && e != http.StatusNotFound
+}
+
+// unanswered says why there is no answer, in words of which the member chooses none: after it has
+// seen the credential, an error of the HTTP client may quote that.
+func unanswered(err error) error {
+	network, isNetwork := errors.AsType[*net.OpError](err)
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return errors.New("the member does not answer in time")
+	case unverified:
+		return errors.New("the certificate of the member's server can't be verified")
+	case isNetwork:
+		return fmt.Errorf("the member can't be reached: %w", network)
+	}
+	return errors.New("the member's answer is not HTTP as it should be")
+}
+
 // call makes a request and decodes the answer.
 func (m *memberClient) call(ctx context.Context, method, path string, body []byte, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
@@ -126,7 +150,7 @@ func (m *memberClient) call(ctx context.Context, method, path string, body []byt
 	}
 	response, err := m.http.Do(request)
 	if err != nil {
-		return err
+		return unanswered(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
@@ -134,7 +158,7 @@ func (m *memberClient) call(ctx context.Context, method, path string, body []byt
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, memberAnswer+1))
 	if err != nil {
-		return err
+		return unanswered(err)
 	}
 	if len(answer) > memberAnswer || json.Unmarshal(answer, into) != nil {
 		return errors.New("the member's answer is too long, or not what was asked for")

@@ -11,16 +11,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// checkOneCluster reaches the profiles under test, and those of other namespaces that share an id
-// with one of them.
+// checkOneCluster reaches the profiles under test, and, if that is wanted, those of other namespaces
+// that share an id with one of them.
 func checkOneCluster(ctx context.Context, h *hub) (string, error) {
 	logins, err := h.login(ctx)
 	if err != nil {
 		return "", err
 	}
-	elsewhere, err := h.profilesIn(ctx, metav1.NamespaceAll)
-	if err != nil && !unreadable(err) {
-		return "", err
+	var elsewhere []profile
+	if h.OtherNamespaces {
+		if elsewhere, err = h.profilesIn(ctx, metav1.NamespaceAll); err != nil && !unreadable(err) {
+			return "", err
+		}
 	}
 	shares := func(p *profile) bool {
 		return p.Namespace != h.Namespace && p.memberID() != "" &&

@@ -41,7 +41,8 @@ func TestServed(t *testing.T) {
 	provide(t, shared.Bravelion, team)
 	place(t)
 	admin := fmt.Sprintf("'%s' --kubeconfig='%s' ", testenv.Must[string](t)(testenv.ToolPath("kubectl")), shared.Hub.Kubeconfig())
-	report := run(t, shared.Hub, "--namespace=default", "--cluster-manager=clusterpass", "--watch-for=20s", "--version=v1.2.3",
+	report := run(t, shared.Hub, "--namespace=default", "--cluster-manager=clusterpass", "--other-namespaces",
+		"--watch-for=20s", "--version=v1.2.3",
 		"--provider-file="+providerFile(t, 5*time.Second),
 		"--change-inventory="+admin+"label clusterprofile bravelion smartfish conformance=changed",
 		"--change-decision="+admin+"patch clusterscore bravelion-order --subresource=status --type=merge "+
