@@ -53,8 +53,10 @@ provide() {
   done
 }
 
-# tidy removes what was made for the suite.
+# tidy removes what was made for the suite, as far as it can.
 tidy() {
+  set +o errexit
+  trap - ERR
   local member
   for member in bravelion smartfish; do
     quietly kubectl clusterpass revoke --cluster-profile="${member}" --service-account=default/conformance
@@ -102,6 +104,7 @@ order() {
 }
 quietly bash -c "$(order bravelion 10)"
 quietly bash -c "$(order smartfish 50)"
+quietly kubectl wait --for=create placementdecisions.multicluster.x-k8s.io/conformance-decision-2 --timeout=60s
 quietly kubectl wait --for=jsonpath='{.decisions[0].clusterProfileRef.name}'=bravelion \
   placementdecisions.multicluster.x-k8s.io/conformance-decision-2 --timeout=60s
 provide bravelion smartfish
