@@ -4,8 +4,10 @@
 package doctor
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,6 +55,15 @@ func TestHealth_OtherManagers(t *testing.T) {
 	}
 }
 
+// accessEvent is an event about the profile default/bravelion, some seconds after the epoch.
+func accessEvent(reason string, seconds int64) *corev1.Event {
+	return &corev1.Event{
+		ObjectMeta: named("default", fmt.Sprintf("%s-%d", strings.ToLower(reason), seconds)), Reason: reason,
+		InvolvedObject: corev1.ObjectReference{Kind: kindProfile, Namespace: "default", Name: "bravelion"},
+		EventTime:      metav1.NewMicroTime(time.Unix(seconds, 0)), Message: fmt.Sprintf("%s of %d", reason, seconds),
+	}
+}
+
 func TestCheckAccess_OtherManagers(t *testing.T) {
 	refused := condition("Joined", "False", "ManagedClusterNotJoined", "not joined")
 	secret := &corev1.Secret{ObjectMeta: named(SystemNamespace, "member"), Data: map[string][]byte{"kubeconfig": []byte(kubeconfig)}}
@@ -72,6 +83,17 @@ func TestCheckAccess_OtherManagers(t *testing.T) {
 		"one that is not adopted is no failure": {profileOf("KubeFleet"), nil, skips(`its manager is "KubeFleet", and no Secret names it`)},
 		"a manager's name is not printed without end": {
 			profileOf(strings.Repeat("m", 10_000)), nil, skips(strings.Repeat("m", 90)),
+		},
+		"one that clusterpass cannot use, by an event, is a failure": {
+			profileOf("KubeFleet"),
+			objects{secret, accessEvent("AccessRestored", 1), accessEvent("AccessFailed", 2), accessEvent("Other", 3)},
+			fails("AccessFailed of 2, as of 1970-01-01T00:00:02Z", "Put a new kubeconfig"),
+		},
+		"one that clusterpass can use again gives access": {
+			profileOf("KubeFleet"), objects{secret, accessEvent("AccessFailed", 1), accessEvent("AccessRestored", 2)}, passes("it gives access"),
+		},
+		"one of clusterpass has conditions for that": {
+			profileOf("clusterpass"), objects{secret, accessEvent("AccessFailed", 1)}, passes("it gives access"),
 		},
 		"one that two Secrets name is a failure": {
 			profileOf("KubeFleet"), objects{secret, second}, fails("several Secrets name it", "Take the name of the ClusterProfile out"),

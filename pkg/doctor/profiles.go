@@ -77,6 +77,11 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 		f.fail("--access-config", "Correct the file: kubectl clusterpass doctor --access-config FILE", "%v", err)
 		return
 	}
+	failures := map[types.UID]string{}
+	if slices.ContainsFunc(profiles, isAnothers) {
+		failures, err = e.accessFailures(ctx)
+		f.unknown("Events about access to members", err)
+	}
 	for _, profile := range profiles {
 		about := aboutObject(kindProfile, profile)
 		client, err := pool.For(ctx, profile)
@@ -89,6 +94,8 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 			f.fail(about, e.mendAccess(ctx, secrets, profile), "%v", err)
 		case refused != nil:
 			f.fail(about, e.mendCredential(secrets, profile), "%s", inWords(refused))
+		case isAnothers(profile) && failures[profile.UID] != "":
+			f.fail(about, e.mendCredential(secrets, profile), "it cannot be used, by the last event about that: %s", failures[profile.UID])
 		default:
 			f.credential(about, e.mendCredential(secrets, profile), client.Validity(), e.now())
 		}

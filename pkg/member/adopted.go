@@ -18,6 +18,13 @@ import (
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 )
 
+// Reasons of events on a ClusterProfile of another cluster manager, whose status is not
+// clusterpass's to write: clusterpass cannot use the member any more, and can again.
+const (
+	EventAccessFailed   = "AccessFailed"
+	EventAccessRestored = "AccessRestored"
+)
+
 // MaxSecretProfiles bounds how many ClusterProfiles one Secret can name.
 const MaxSecretProfiles = 64
 

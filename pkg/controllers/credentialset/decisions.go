@@ -27,8 +27,8 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
-// notServedFor is for how long it is remembered that the hub has no PlacementDecisions: each set, and
-// each of its credentials, needs to know.
+// notServedFor is for how long it is remembered that the hub has no PlacementDecisions: each set,
+// and each of its credentials, needs to know.
 const notServedFor = time.Second
 
 // newDecisions returns informers of the hub's PlacementDecisions, which end with ctx. They start

@@ -15,6 +15,10 @@ import (
 	"clusterpass.dev/pkg/words"
 )
 
+// eventPeriod is how often an event about a failure that goes on is recorded again: the hub forgets
+// events after an hour, and doctor looks for it.
+const eventPeriod = 30 * time.Minute
+
 // syncOther probes the member of a profile that another cluster manager maintains, and returns
 // after how long to do so again: zero if clusterpass has had no access so far. It writes nothing to
 // the profile, whose health is that manager's to say. It records an event if clusterpass can no
@@ -30,9 +34,11 @@ func (c *Controller) syncOther(ctx context.Context, profile *inventoryv1alpha1.C
 	if ctx.Err() != nil {
 		return c.ProbePeriod
 	}
-	if failure, known := o.accessFailure(); known && failure.reason != o.told {
+	failure, known := o.accessFailure()
+	again := failure.reason != "" && c.Clock.Since(o.toldAt) >= eventPeriod
+	if known && (failure.reason != o.told || again) {
 		c.recordAccess(profile, failure)
-		o.told = failure.reason
+		o.told, o.toldAt = failure.reason, c.Clock.Now()
 	}
 	return c.untilProbe(profile, o)
 }
@@ -56,11 +62,12 @@ func (o *observed) accessFailure() (outcome, bool) {
 // recordAccess records an event about a failure of access, or about its end.
 func (c *Controller) recordAccess(profile *inventoryv1alpha1.ClusterProfile, failure outcome) {
 	if failure.reason == "" {
-		c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, "AccessRestored", "Probe", "clusterpass can use the cluster again")
+		c.Recorder.Eventf(profile, nil, corev1.EventTypeNormal, member.EventAccessRestored, "Probe", "clusterpass can use the cluster again")
 		return
 	}
 	if failure.reason == ReasonRightsLost {
 		failure.message += ". " + member.MendCredential(profile)
 	}
-	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, "AccessFailed", "Probe", "%s: %s", failure.reason, words.Message(failure.message))
+	c.Recorder.Eventf(profile, nil, corev1.EventTypeWarning, member.EventAccessFailed, "Probe",
+		"%s: %s", failure.reason, words.Message(failure.message))
 }

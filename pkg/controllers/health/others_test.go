@@ -104,6 +104,16 @@ func TestController_SyncOther(t *testing.T) {
 	}
 }
 
+// The hub forgets events.
+func TestController_SyncOther_FailsForLong(t *testing.T) {
+	b, _ := newOtherBench(t)
+	b.member.answer("/readyz", plain(http.StatusUnauthorized, "Unauthorized"))
+	b.others(t.Context(), 5)
+	assert.Len(t, b.said(), 1)
+	b.others(t.Context(), int(eventPeriod/b.ProbePeriod)+1)
+	assert.Len(t, b.said(), 1, "it is said once more")
+}
+
 func TestController_SyncOther_OnceFailed(t *testing.T) {
 	b, _ := newOtherBench(t)
 	b.others(t.Context(), 2)

@@ -89,7 +89,8 @@ type observed struct {
 	untilRights int
 	// told is the reason of the last event about a failure of access to the member of a profile of
 	// another manager; empty if it has been said, or need not be, that there is access.
-	told string
+	told   string
+	toldAt time.Time
 	// lastWrite is when the profile's status was written last, by us.
 	lastWrite time.Time
 	// identified is whether the label inventory-member-id was written, by us, or could not be.

@@ -100,7 +100,7 @@ func checkExpiry(l *login) (string, error) {
 		return "", violated("no expiry is reported of a credential that ends at %s", end.UTC().Format(time.RFC3339))
 	case !stamp.After(l.at):
 		return "", violated("the credential expired at %s, before the plugin was asked", stamp.UTC().Format(time.RFC3339))
-	case known && stamp.Time.After(end):
+	case known && stamp.After(end):
 		return "", violated("%s is reported, and the credential ends at %s", stamp.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))
 	}
 	return "expires in " + stamp.Sub(l.at).Round(time.Second).String(), nil

@@ -31,7 +31,8 @@ type Options struct {
 	// Providers are the credential plugins that the suite may run. None: what needs one is skipped.
 	Providers []Provider
 	// OtherNamespaces has the suite reach profiles of other namespaces, too, that share an
-	// inventory-member-id with one of Namespace. Their authors choose the servers that get credentials.
+	// inventory-member-id with one of Namespace. Their authors choose the servers that get
+	// credentials.
 	OtherNamespaces bool
 	// WatchFor is how long the suite watches for what shows only while something changes, and waits
 	// for credentials to expire.

@@ -114,8 +114,8 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("the member answers %d", int(e)) }
 
-// refuses returns whether the member has refused what it was sent: it is not merely busy, broken, or
-// too old to know the question.
+// refuses returns whether the member has refused what it was sent: it is not merely busy, broken,
+// or too old to know the question.
 func (e statusError) refuses() bool {
 	return e < http.StatusInternalServerError && e != http.StatusTooManyRequests && e != http.StatusNotFound
 }

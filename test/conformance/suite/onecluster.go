@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// checkOneCluster reaches the profiles under test, and, if that is wanted, those of other namespaces
-// that share an id with one of them.
+// checkOneCluster reaches the profiles under test, and, if that is wanted, those of other
+// namespaces that share an id with one of them.
 func checkOneCluster(ctx context.Context, h *hub) (string, error) {
 	logins, err := h.login(ctx)
 	if err != nil {
