@@ -5,6 +5,7 @@ package placement
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,14 +26,17 @@ import (
 	"clusterpass.dev/apis/clusterpass/v1alpha1"
 )
 
-// serve has the hub of a fixture serve PlacementDecisions or not.
-func (f *fixture) serve(served bool) {
-	f.Hub.(*fake.Clientset).Resources = nil
-	if served {
-		f.Hub.(*fake.Clientset).Resources = []*metav1.APIResourceList{{
-			GroupVersion: inventoryv1alpha1.GroupVersion.String(), APIResources: []metav1.APIResource{{Name: "placementdecisions"}},
-		}}
-	}
+// absent has the discovery of a fixture's hub lack PlacementDecisions, until serve is called.
+func (f *fixture) absent() (serve func()) {
+	var served atomic.Bool
+	hub := f.Hub.(*fake.Clientset)
+	hub.Resources = []*metav1.APIResourceList{{
+		GroupVersion: inventoryv1alpha1.GroupVersion.String(), APIResources: []metav1.APIResource{{Name: "placementdecisions"}},
+	}}
+	hub.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return !served.Load(), nil, apierrors.NewNotFound(schema.GroupResource{}, "")
+	})
+	return func() { served.Store(true) }
 }
 
 // satisfied returns the condition PlacementSatisfied of a placement as the hub has it.
@@ -48,6 +52,7 @@ func TestController_WaitServed(t *testing.T) {
 			f := newFixture(t, "a")
 			f.place(byDisk("best", 1))
 			f.place(byDisk("other", 1))
+			serve := f.absent()
 			done := make(chan bool)
 			go func() { done <- f.waitServed(t.Context()) }()
 			synctest.Wait()
@@ -60,8 +65,9 @@ func TestController_WaitServed(t *testing.T) {
 			}
 			version := f.version
 			time.Sleep(10 * servedPeriod) //nolint:forbidigo // it is the time of synctest
+			synctest.Wait()
 			assert.Equal(t, version, f.version, "it was written again")
-			f.serve(true)
+			serve()
 			assert.True(t, <-done)
 			f.run()
 			assert.Equal(t, v1alpha1.PlacementReasonAllDecisionsScheduled, f.satisfied("best").Reason)
@@ -85,7 +91,7 @@ func TestController_WaitServed(t *testing.T) {
 // The hub stops serving PlacementDecisions, and serves them again.
 func TestController_NotServedLater(t *testing.T) {
 	f := newChoice(t)
-	gone := true
+	gone, serve := true, f.absent()
 	theirs := f.Inventory.(*inventory.Clientset)
 	theirs.PrependReactor("create", "placementdecisions", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return gone, nil, apierrors.NewGenericServerResponse(404, "create", schema.GroupResource{}, "", "404 page not found", 0, true)
@@ -102,7 +108,7 @@ func TestController_NotServedLater(t *testing.T) {
 	assert.Equal(t, version, f.version, "it was written again")
 
 	gone = false
-	f.serve(true)
+	serve()
 	_, err = f.reconcile(t.Context(), name)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a"}, f.chosen("best"))
