@@ -115,6 +115,10 @@ func TestAccessSpecs(t *testing.T) {
 		"the member has another CA": {
 			id: "access-authenticated", answer: good, profile: newProfile("a", through(server, itsCA[:0])), outcome: unknown, words: "certificate",
 		},
+		"the member is not to be verified": {
+			id: "access-authenticated", answer: good, profile: newProfile("a", through(server, nil), unverified),
+			outcome: skippedSpec, words: "insecure-skip-tls-verify",
+		},
 		"the member speaks no TLS": {
 			id: "access-authenticated", answer: good, profile: newProfile("a", through("http://127.0.0.1:1", ca)),
 			outcome: unknown, words: "https alone",

@@ -57,10 +57,13 @@ func newMemberClient(c *cluster, credential *clientauthenticationv1.ExecCredenti
 	if server.Scheme != "https" {
 		return nil, errors.New("the suite sends credentials by https alone")
 	}
+	if c.InsecureSkipTLSVerify {
+		return nil, skipped("the suite sends no credential to a server that is not to be verified (insecure-skip-tls-verify)")
+	}
 	config := &rest.Config{
 		Host: c.Server, BearerToken: credential.Token,
 		TLSClientConfig: rest.TLSClientConfig{
-			ServerName: c.TLSServerName, Insecure: c.InsecureSkipTLSVerify, CAData: c.CertificateAuthorityData,
+			ServerName: c.TLSServerName, CAData: c.CertificateAuthorityData,
 			CertData: []byte(credential.ClientCertificateData), KeyData: []byte(credential.ClientKeyData),
 		},
 		DisableCompression: c.DisableCompression,

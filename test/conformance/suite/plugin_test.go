@@ -112,6 +112,15 @@ func through(server string, ca []byte) func(*unstructured.Unstructured) {
 	}
 }
 
+// unverified has the member's certificate not be verified.
+func unverified(o *unstructured.Unstructured) {
+	providers, _, _ := unstructured.NestedSlice(o.Object, "status", "accessProviders")
+	providers[0].(object)["cluster"].(object)["insecure-skip-tls-verify"] = true
+	if err := unstructured.SetNestedSlice(o.Object, providers, "status", "accessProviders"); err != nil {
+		panic(err)
+	}
+}
+
 // plugin returns a provider whose plugin prints one answer after another.
 func plugin(t *testing.T, answers ...string) []Provider {
 	t.Helper()
