@@ -37,6 +37,7 @@ func checkDecisions(ctx context.Context, e *examination, f *findings) {
 		list := e.Profiles.ApisV1alpha1().PlacementDecisions(namespace).List
 		return each(ctx, list, func(slice *inventoryv1alpha1.PlacementDecision) {
 			of := key{slice.Namespace, slice.Labels[inventoryv1alpha1.DecisionKeyLabel]}
+			slice.Decisions, slice.ManagedFields = nil, nil // there may be many, and only their index counts
 			slicesOf[of] = append(slicesOf[of], slice)
 		})
 	})

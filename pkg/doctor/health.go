@@ -68,8 +68,8 @@ func inWords(condition *metav1.Condition) string {
 // ourManagers is the end of the names of the managers of imported clusters.
 const ourManagers = ".clusterpass.dev"
 
-// maxManager bounds the name of a manager in a finding, in bytes.
-const maxManager = 100
+// maxName bounds a name that somebody else chooses in a finding, in bytes.
+const maxName = 100
 
 // isAnothers returns whether another cluster manager than clusterpass keeps the conditions of a
 // profile, by the names that clusterpass has if it is not told of others.

@@ -89,7 +89,7 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 		switch {
 		case err != nil && isAnothers(profile) && !e.leadsSomewhere(secrets, profile):
 			f.skip(about, "its manager is %q, and no Secret names it: it is not adopted, and gives no tokens (docs/platforms.md)",
-				words.Clean(profile.Spec.ClusterManager.Name, maxManager))
+				words.Clean(profile.Spec.ClusterManager.Name, maxName))
 		case err != nil:
 			f.fail(about, e.mendAccess(ctx, secrets, profile), "%v", err)
 		case refused != nil:

@@ -36,7 +36,7 @@ func deprecatedProviders(profile *inventoryv1alpha1.ClusterProfile) []string {
 	for i := range profile.Status.CredentialProviders {
 		name := profile.Status.CredentialProviders[i].Name
 		if !slices.ContainsFunc(profile.Status.AccessProviders, func(p inventoryv1alpha1.AccessProvider) bool { return p.Name == name }) {
-			names = append(names, name)
+			names = append(names, words.Clean(name, maxName))
 		}
 	}
 	return names

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"strings"
 	"testing"
 
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
@@ -31,6 +32,9 @@ func TestCheckProviders(t *testing.T) {
 		"access of another provider in the deprecated list alone": {
 			inventoryv1alpha1.ClusterProfileStatus{AccessProviders: named("a"), CredentialProviders: named("a", "b", "c")},
 			warns("b, c: it is in the deprecated", "")},
+		"a name is not printed without end": {
+			inventoryv1alpha1.ClusterProfileStatus{CredentialProviders: named(strings.Repeat("n", 10_000))},
+			warns("nnn...: it is in the deprecated", "")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{})
