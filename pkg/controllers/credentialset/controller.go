@@ -39,6 +39,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -149,6 +150,10 @@ type Controller struct {
 
 	limits limiter
 
+	// leavingMu guards leaving: the members that were leaving the hub when sets were last enqueued.
+	leavingMu sync.Mutex
+	leaving   sets.Set[cache.ObjectName]
+
 	// mu guards records, which has those of the credentials of each set, by its UID and by cluster.
 	mu      sync.Mutex
 	records map[types.UID]map[string]*record
@@ -172,6 +177,7 @@ func New(o Options) (*Controller, error) {
 		placements: o.Placements.Lister(),
 		profiles:   o.Profiles.Lister(),
 		limits:     limiter{max: o.MaxCredentials, counts: map[string]map[types.UID]int{}},
+		leaving:    sets.New[cache.ObjectName](),
 		records:    map[types.UID]map[string]*record{},
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, o.Clock),
 		setQueue: loop.NewOrderedQueue("credentialset", o.Clock,

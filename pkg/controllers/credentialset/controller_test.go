@@ -105,6 +105,48 @@ func (s *setsHub) work(t *testing.T, keys ...credentialKey) []cache.ObjectName {
 	return s.asked
 }
 
+// The hub renews its own credentials for the members all the time.
+func TestController_AccessChanged(t *testing.T) {
+	s := newSets(t)
+	s.mayAsk = func(cache.ObjectName) bool { return true }
+	keys := s.add(t, "team", "viewers")
+	s.work(t, keys...)
+	bravelion := cache.NewObjectName("fleet", "bravelion")
+	enqueued := func(change func(cache.ObjectName)) (credentials, sets int) {
+		change(bravelion)
+		credentials, sets = s.credentialQueue.Len(), s.setQueue.Len()
+		for range sets {
+			name, _ := s.setQueue.Get()
+			s.setQueue.Done(name)
+		}
+		for range credentials {
+			key, _ := s.credentialQueue.Get()
+			assert.Equal(t, keys[0], key)
+			s.credentialQueue.Done(key)
+		}
+		return credentials, sets
+	}
+	for _, test := range []struct {
+		what    string
+		marks   marks
+		change  func(cache.ObjectName)
+		setsToo int
+	}{
+		{"a renewed credential", marks{}, s.accessChanged, 0},
+		{"a member that begins to leave", marks{cached: &member.Leaving{}}, s.accessChanged, 1},
+		{"one that is leaving", marks{cached: &member.Leaving{}}, s.accessChanged, 0},
+		{"one that stays after all", marks{}, s.accessChanged, 1},
+		{"a changed profile", marks{}, s.memberChanged, 1},
+		{"a changed profile of a member that is leaving", marks{cached: &member.Leaving{}}, s.memberChanged, 1},
+		{"the same member, which stays", marks{}, s.accessChanged, 1},
+	} {
+		s.Members = test.marks
+		credentials, sets := enqueued(test.change)
+		assert.Equal(t, 1, credentials, test.what)
+		assert.Equal(t, test.setsToo, sets, test.what)
+	}
+}
+
 // Refused authors are asked for ever less often.
 func TestController_RefusedAuthorBackoff(t *testing.T) {
 	const day = 24 * time.Hour

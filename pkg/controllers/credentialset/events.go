@@ -44,7 +44,7 @@ func (c *Controller) watch() error {
 		}
 		c.synced = append(c.synced, synced)
 	}
-	return c.OnChange(c.memberChanged)
+	return c.OnChange(c.accessChanged)
 }
 
 // typedUpdate is loop.Typed for updates.
@@ -100,6 +100,18 @@ func (c *Controller) profileChanged(profile *inventoryv1alpha1.ClusterProfile) {
 // memberChanged enqueues the sets that select from the namespace of a ClusterProfile, and its
 // credentials.
 func (c *Controller) memberChanged(profile cache.ObjectName) {
+	c.noteLeaving(profile)
+	c.enqueueMember(profile, true)
+}
+
+// accessChanged enqueues the credentials for a member whose access has changed. What sets select
+// changes only if the member begins to leave the hub, or stays after all: the hub's own credential
+// is renewed for one member after another all the time.
+func (c *Controller) accessChanged(profile cache.ObjectName) {
+	c.enqueueMember(profile, c.noteLeaving(profile))
+}
+
+func (c *Controller) enqueueMember(profile cache.ObjectName, selection bool) {
 	c.forEachSet(func(set *v1alpha1.ClusterCredentialSet) {
 		if credentialset.ProfileNamespace(set) != profile.Namespace {
 			return
@@ -108,8 +120,24 @@ func (c *Controller) memberChanged(profile cache.ObjectName) {
 		if c.knows(set, profile.Name) {
 			c.credentialQueue.Add(credentialKey{name, profile.Name})
 		}
-		c.setQueue.Add(name)
+		if selection {
+			c.setQueue.Add(name)
+		}
 	})
+}
+
+// noteLeaving notes whether a member is leaving the hub, and returns whether that is news.
+func (c *Controller) noteLeaving(name cache.ObjectName) bool {
+	c.leavingMu.Lock()
+	defer c.leavingMu.Unlock()
+	profile, err := c.profiles.ClusterProfiles(name.Namespace).Get(name.Name)
+	leaves, left := err == nil && c.Members.CachedLeaving(profile) != nil, c.leaving.Has(name)
+	if leaves {
+		c.leaving.Insert(name)
+	} else {
+		c.leaving.Delete(name)
+	}
+	return leaves != left
 }
 
 // decisionsChanged enqueues the sets that may select by a PlacementDecision that has changed, or by

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -111,6 +112,7 @@ func newHub(t *testing.T, decisionsGiven ...*inventoryv1alpha1.PlacementDecision
 		grants:     listers.NewAuthTokenGrantLister(h.grantsThere),
 		placements: listers.NewPlacementLister(h.placementsThere),
 		reviews:    utilcache.NewLRUExpireCacheWithClock(maxReviews, h.clock),
+		leaving:    sets.New[cache.ObjectName](),
 		records:    map[types.UID]map[string]*record{},
 		limits:     limiter{counts: map[string]map[types.UID]int{}},
 	}
