@@ -252,8 +252,8 @@ func TestMemberIDOneCluster_OtherNamespaces(t *testing.T) {
 	server, ca := member(t, "uid", nil)
 	asked := 0
 	theirs, theirCA := member(t, "uid", func(http.ResponseWriter) bool { asked++; return false })
-	h, _ := fakeHub(newProfile("a", through(server, ca)),
-		newProfile("x", in("other"), labelled(labelMemberID, "id-of-a"), through(theirs, theirCA)))
+	claiming := newProfile("x", in("other"), labelled(labelMemberID, "id-of-a"), through(theirs, theirCA))
+	h, _ := fakeHub(newProfile("a", through(server, ca)), claiming)
 	h.Providers, h.Log = plugin(t, credential(token(hour), hour)), t.Output()
 	expect(t, h, "member-id-one-cluster", skippedSpec, "fewer than two")
 	if asked > 0 {
