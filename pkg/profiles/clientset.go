@@ -4,6 +4,7 @@
 package profiles
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -41,6 +42,7 @@ type apis struct {
 // their way. Patches are sent as they are, so they must be valid in both versions.
 func NewClientset(config *rest.Config, versions *Versions) (inventory.Interface, error) {
 	config = rest.CopyConfig(config)
+	config.UserAgent = cmp.Or(config.UserAgent, rest.DefaultKubernetesUserAgent())
 	config.Wrap(versions.Wrap)
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {

@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/utils/clock"
 
 	"clusterpass.dev/pkg/hub"
 )
@@ -30,20 +32,32 @@ const (
 // stored in our own mode where the hub serves it, because it has all fields, else the other one.
 //
 // It asks the hub's discovery when that is first needed, and remembers the answer. Requests that
-// pass Wrap have it ask again after an answer that the version is not served any more. Versions is
-// safe for concurrent use. Use NewVersions.
+// pass Wrap have it ask again after an answer that the version is not served any more. While it is
+// the version without all fields, it asks again from time to time: what is written in it loses the
+// others. Versions is safe for concurrent use. Use NewVersions.
 type Versions struct {
 	discovery discovery.ServerResourcesInterfaceWithContext
+	clock     clock.PassiveClock
 
 	mu    sync.Mutex
-	found map[string]schema.GroupVersionResource
+	found map[string]answer
+}
+
+// lesserFor is how long the version without all fields is remembered.
+const lesserFor = time.Minute
+
+// answer is a resource in the version to use, and until when, if that is not for good.
+type answer struct {
+	schema.GroupVersionResource
+	until time.Time
 }
 
 // NewVersions returns Versions of the hub at client, which must not use the Wrap of these Versions.
 func NewVersions(client discovery.ServerResourcesInterface) *Versions {
 	return &Versions{
 		discovery: discovery.ToServerResourcesInterfaceWithContext(client),
-		found:     map[string]schema.GroupVersionResource{},
+		clock:     clock.RealClock{},
+		found:     map[string]answer{},
 	}
 }
 
@@ -53,20 +67,28 @@ func (v *Versions) Resource(ctx context.Context, resource string) (schema.GroupV
 	v.mu.Lock()
 	known, ok := v.found[resource]
 	v.mu.Unlock()
-	if ok {
-		return known, nil
+	if ok && (known.until.IsZero() || v.clock.Now().Before(known.until)) {
+		return known.GroupVersionResource, nil
 	}
 	// Without the lock: a hub that answers slowly delays only those who need to ask.
-	for _, gv := range slices.Backward(hub.InventoryVersions) {
+	for i, gv := range slices.Backward(hub.InventoryVersions) {
 		list, err := v.discovery.ServerResourcesForGroupVersionWithContext(ctx, gv.String())
 		if apierrors.IsNotFound(err) {
 			continue
+		}
+		if err != nil && ok {
+			return known.GroupVersionResource, nil
 		}
 		if err != nil {
 			return schema.GroupVersionResource{}, fmt.Errorf("asking the hub which version of %s it serves: %w", resource, err)
 		}
 		if slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
-			return v.remember(gv.WithResource(resource)), nil
+			found := answer{GroupVersionResource: gv.WithResource(resource)}
+			if i < len(hub.InventoryVersions)-1 {
+				found.until = v.clock.Now().Add(lesserFor)
+			}
+			v.remember(found)
+			return found.GroupVersionResource, nil
 		}
 	}
 	return schema.GroupVersionResource{}, &apimeta.NoResourceMatchError{
@@ -74,11 +96,10 @@ func (v *Versions) Resource(ctx context.Context, resource string) (schema.GroupV
 	}
 }
 
-func (v *Versions) remember(resource schema.GroupVersionResource) schema.GroupVersionResource {
+func (v *Versions) remember(found answer) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.found[resource.Resource] = resource
-	return resource
+	v.found[found.Resource] = found
 }
 
 // Wrap returns rt for a client of the hub. It is for rest.Config.Wrap.

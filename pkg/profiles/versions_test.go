@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,7 @@ import (
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
+	testingclock "k8s.io/utils/clock/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventory "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned"
 
@@ -71,6 +73,37 @@ func TestVersions_Resource(t *testing.T) {
 			assert.Equal(t, want, got.Version, resource)
 		}
 	})
+	t.Run("a version that lacks fields is not for good, if it is not the hub that is silent", func(t *testing.T) {
+		fake := &clienttesting.Fake{}
+		served := func(gv schema.GroupVersion) *metav1.APIResourceList {
+			return &metav1.APIResourceList{GroupVersion: gv.String(), APIResources: []metav1.APIResource{{Name: ClusterProfiles}}}
+		}
+		fake.Resources = []*metav1.APIResourceList{served(later)}
+		versions, now := NewVersions(&fakediscovery.FakeDiscovery{Fake: fake}), testingclock.NewFakePassiveClock(time.Now())
+		versions.clock = now
+		expect := func(want schema.GroupVersion) {
+			t.Helper()
+			got, err := versions.Resource(t.Context(), ClusterProfiles)
+			require.NoError(t, err)
+			assert.Equal(t, want, got.GroupVersion())
+		}
+		expect(later)
+		fake.Resources = []*metav1.APIResourceList{served(later), served(earlier)}
+		now.SetTime(now.Now().Add(lesserFor - time.Second))
+		expect(later)
+		silent := true
+		fake.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return silent, nil, apierrors.NewServiceUnavailable("later")
+		})
+		now.SetTime(now.Now().Add(time.Second))
+		expect(later)
+		silent = false
+		expect(earlier)
+		asked := len(fake.Actions())
+		now.SetTime(now.Now().Add(24 * time.Hour))
+		expect(earlier)
+		assert.Len(t, fake.Actions(), asked, "the version with all fields is for good")
+	})
 	t.Run("a hub that does not answer", func(t *testing.T) {
 		fake := &clienttesting.Fake{}
 		fake.AddReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -94,11 +127,14 @@ type fakeHub struct {
 	body     map[string]any
 	// asked counts the calls of discovery.
 	asked int
+	// agent is who has sent the last request.
+	agent string
 }
 
 func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.agent = r.UserAgent()
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/apis/multicluster.x-k8s.io/"), "/")
 	gv := schema.GroupVersion{Group: "multicluster.x-k8s.io", Version: parts[0]}
 	if len(parts) == 1 {
@@ -180,6 +216,7 @@ func TestNewClientset(t *testing.T) {
 			profile, err := profiles.Get(ctx, "one", metav1.GetOptions{})
 			require.NoError(t, err)
 			assert.Equal(t, "a", profile.Spec.ClusterManager.Name)
+			assert.Equal(t, rest.DefaultKubernetesUserAgent(), h.agent)
 			assert.Equal(t, "https://c", profile.Status.AccessProviders[0].Cluster.Server)
 			_, err = profiles.Get(ctx, "none", metav1.GetOptions{})
 			assert.Equal(t, ClusterProfiles, err.(apierrors.APIStatus).Status().Details.Kind, "%v", err)
