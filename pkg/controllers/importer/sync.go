@@ -43,7 +43,7 @@ func (c *Controller) reconcile(ctx context.Context, i item) (time.Duration, erro
 	}
 	clusters, err := c.informers[i.platform].Get(i.cluster.Namespace)
 	if err != nil {
-		return 0, loop.RetryError(rereading)
+		return 0, err // with backoff: the hub may not serve the platform's API at all
 	}
 	cluster, err := clusters.get(i.cluster)
 	if err != nil {
@@ -73,7 +73,11 @@ func (c *Controller) reconcile(ctx context.Context, i item) (time.Duration, erro
 	case isStale(profile, cluster):
 		return 0, c.remove(ctx, i, clusters, profile)
 	}
-	return 0, c.update(ctx, i, cluster, profile)
+	err = c.update(ctx, i, cluster, profile)
+	if refused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err); refused {
+		c.warn(i, cluster, "NotImported", err.Error())
+	}
+	return 0, err
 }
 
 func isOf(platform *Platform, profile *inventoryv1alpha1.ClusterProfile) bool {
@@ -142,7 +146,7 @@ func (c *Controller) update(
 	entry, err := c.Access.Implied(profile, i.platform.provider)
 	switch {
 	case member.IsUnread(err):
-		return loop.RetryError(rereading)
+		return err // with backoff: the rights may be missing
 	case err != nil:
 		c.warn(i, cluster, "NoAccess", err.Error())
 		return nil // a change of the Cluster or its Secret enqueues it

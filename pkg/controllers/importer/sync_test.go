@@ -23,6 +23,8 @@ import (
 
 	"clusterpass.dev/apis/multicluster/v1alpha2"
 	"clusterpass.dev/pkg/controllers/internal/loop"
+	"clusterpass.dev/pkg/controllers/internal/ondemand"
+	"clusterpass.dev/pkg/member"
 )
 
 func TestController_Reconcile(t *testing.T) {
@@ -120,6 +122,39 @@ func TestController_Create(t *testing.T) {
 	}
 	assert.Contains(t, <-f.events.Events, "Warning NotImported")
 	assert.Empty(t, f.events.Events, "it is not repeated")
+}
+
+// What a hub refuses to have written is said once, and tried again with backoff.
+func TestController_UpdateRefused(t *testing.T) {
+	cluster := clusterObject("bravelion", "1")
+	f := newFixture(t, []*unstructured.Unstructured{cluster}, imported(cluster))
+	f.entry.Cluster.Server = "https://moved"
+	f.inventory.PrependReactor("patch", "clusterprofiles", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "clusterprofiles"}, "bravelion", errors.New("a policy"))
+	})
+	for range 2 {
+		require.Error(t, f.sync(t, "bravelion"))
+	}
+	assert.Contains(t, <-f.events.Events, "Warning NotImported clusterprofiles")
+	assert.Empty(t, f.events.Events, "it is not repeated")
+}
+
+// What the hub does not let the program read, such as Secrets without the rights, is tried again with
+// backoff: there may be thousands of Clusters.
+func TestController_Unread(t *testing.T) {
+	cluster := clusterObject("bravelion", "1")
+	access := config.DeepCopy()
+	access.Limits = member.DefaultConfig().Limits
+	pool, err := member.NewPool(member.Options{Config: access})
+	require.NoError(t, err)
+	f := newFixture(t, []*unstructured.Unstructured{cluster}, imported(cluster))
+	f.Access = pool // it reads no Clusters
+	unread := f.sync(t, "bravelion")
+	assert.True(t, member.IsUnread(unread), "%v", unread)
+	f.informers[f.Platforms[0]] = ondemand.New[*reader](t.Context(), nil, nil, errNotRead)
+	require.ErrorIs(t, f.sync(t, "bravelion"), errNotRead)
+	assert.Empty(t, f.events.Events)
+	assert.Empty(t, f.writes())
 }
 
 func TestWithEntry(t *testing.T) {
