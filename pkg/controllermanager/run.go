@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
@@ -56,7 +55,6 @@ type manager struct {
 	clock clock.WithTicker
 
 	kubernetes kubernetes.Interface
-	metadata   metadata.Interface
 	objects    dynamic.Interface
 	client     versioned.Interface
 	inventory  inventory.Interface
@@ -127,9 +125,11 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 			return nil, fmt.Errorf("--access-config: %w", err)
 		}
 	}
-	m.secrets = member.NewSecretInformers(m.kubernetes, m.metadata, m.objects, m.access)
+	// The controllers hear of a new Secret, and need no StoredOf: whoever makes many ClusterProfiles that
+	// no Secret names must not have the Secrets listed, and members wait for that.
+	m.secrets = member.NewSecretInformers(m.kubernetes, nil, m.objects, m.access)
 	m.members, err = member.NewPool(member.Options{
-		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, StoredOf: m.secrets.StoredOf, Karmada: m.secrets, Clock: m.clock,
+		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Karmada: m.secrets, Clock: m.clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("member clients: %w", err)
@@ -154,9 +154,6 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 // connect makes the clients of the hub at config.
 func (m *manager) connect(config *rest.Config) (err error) {
 	if m.kubernetes, err = kubernetes.NewForConfig(config); err != nil {
-		return err
-	}
-	if m.metadata, err = metadata.NewForConfig(config); err != nil {
 		return err
 	}
 	if m.client, err = versioned.NewForConfig(config); err != nil {

@@ -113,6 +113,33 @@ func TestPool_AccessProviders(t *testing.T) {
 	assert.Equal(t, adopted("another").Status.AccessProviders, pool.AccessProviders(adopted("another")), "there is no access")
 }
 
+// A grant records the Secret that there is, also after the same kubeconfig was moved to another one.
+func TestPool_MovedSecret(t *testing.T) {
+	secrets := memberSecret(kubeconfig(t, memberURL, nil, nil))
+	pool := newTestPool(t, DefaultConfig(), secrets, nil)
+	before := clientOf(t, pool, adopted())
+	moved := secrets["clusterpass-system/m"]
+	delete(secrets, "clusterpass-system/m")
+	moved.Name = "n"
+	secrets["clusterpass-system/n"] = moved
+	after := clientOf(t, pool, adopted())
+	assert.NotSame(t, before, after)
+	assert.JSONEq(t, `{"name":"n","namespace":"clusterpass-system"}`, string(after.Provider().Cluster.Extensions[0].Extension.Raw))
+}
+
+// A profile that no Secret names causes no call to the hub, where the cache alone says which do.
+func TestPool_ForWithoutStoredOf(t *testing.T) {
+	pool := newLaggingPool(t)
+	pool.stored.add("m", kubeconfig(t, memberURL, nil, nil))
+	for range 2 {
+		_, err := pool.For(t.Context(), adopted("another"))
+		require.ErrorContains(t, err, "no Secret with label")
+	}
+	assert.Zero(t, pool.reads)
+	pool.cached.add("m", kubeconfig(t, memberURL, nil, nil))
+	clientOf(t, pool, adopted("another"))
+}
+
 // A Secret leads to no other cluster than it was made for.
 func TestClient_Joined(t *testing.T) {
 	server := newMemberServer(t, time.Now().Add(time.Hour), named("a", ""))

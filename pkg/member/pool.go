@@ -51,8 +51,9 @@ type Options struct {
 	// Live is Stored with a read of its own, without waiting. LiveLeaving uses it. It is nil if
 	// Secrets is never stale.
 	Live readStoredSecret
-	// StoredOf returns the Secrets that name a ClusterProfile as the hub stores them. It is nil if
-	// Secrets is never stale.
+	// StoredOf returns the Secrets that name a ClusterProfile as the hub stores them. It costs a list
+	// of Secrets. If it is nil, those in Secrets count: then a ClusterProfile that none names costs no
+	// call, however often it is asked for.
 	StoredOf func(ctx context.Context, namespace, name string) ([]metav1.Object, error)
 	// Karmada is the cache of Karmada's Clusters. It is nil if Config has no karmadaSecret.
 	Karmada KarmadaClusters
@@ -284,7 +285,11 @@ func (p *Pool) lookup(name profileKey, wanted identity, stored bool) (*Client, b
 	if !ok || found.identity != wanted && (stored || found.outdated != wanted) {
 		return nil, false
 	}
-	found.lastUsed = p.options.Clock.Now()
+	if found.client != nil {
+		// Without access, what is outdated is forgotten after idleTimeout, although the cache is asked
+		// for it: no cache is stale for that long.
+		found.lastUsed = p.options.Clock.Now()
+	}
 	return found.client, true
 }
 
@@ -358,10 +363,15 @@ func (p *Pool) Run(ctx context.Context) {
 			p.disconnect(p.options.Clock.Now().Add(retirement))
 			return
 		case now := <-ticker.C():
-			p.remove(func(_ profileKey, c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
+			p.evict(now)
 			p.disconnect(now.Add(-retirement))
 		}
 	}
+}
+
+// evict closes the clients that nobody has asked for within idleTimeout.
+func (p *Pool) evict(now time.Time) {
+	p.remove(func(_ profileKey, c *pooled) bool { return now.Sub(c.lastUsed) >= idleTimeout })
 }
 
 // remove closes the clients that match.

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes/fake"
+	testingclock "k8s.io/utils/clock/testing"
 )
 
 // laggingPool is a pool whose cache of Secrets may be behind what is stored.
@@ -161,6 +162,22 @@ func TestPool_ForStaleCache(t *testing.T) {
 		require.Error(t, err)
 		pool.stored.add("m", was)
 		assert.Same(t, clientOf(t, pool, profile), cached(t, pool))
+	})
+	t.Run("is believed again after a while, when nobody reads what is stored", func(t *testing.T) {
+		clock := testingclock.NewFakeClock(time.Now())
+		pool := newLaggingPool(t)
+		pool.options.Clock = clock
+		pool.cached.add("m", was)
+		cached(t, pool)
+		_, _, err := pool.StoredWithLeaving(t.Context(), profile)
+		require.Error(t, err)
+		pool.stored.add("m", was)
+		clock.Step(idleTimeout / 2)
+		_, err = pool.Cached(t.Context(), profile)
+		require.ErrorIs(t, err, errOutdated)
+		clock.Step(idleTimeout / 2)
+		pool.evict(clock.Now())
+		cached(t, pool)
 	})
 	t.Run("is believed where it has something new", func(t *testing.T) {
 		pool, _ := begin(t)

@@ -65,7 +65,8 @@ func (p *secretProvider) find(
 		return nil, fmt.Errorf("%s is empty or missing", where)
 	}
 	return &source{
-		key:     newAccessKey(kubeconfig, []byte(reference.Context), []byte(allowed), []byte(joined)),
+		// Where the kubeconfig is matters as well: the entry of the client says so, and goes into grants.
+		key:     newAccessKey([]byte(where), kubeconfig, []byte(reference.Context), []byte(allowed), []byte(joined)),
 		leaving: LeavingOf(secret, profile.Namespace, profile.Name),
 		open: func() (*access, error) {
 			access, err := openKubeconfig(kubeconfig, reference.Context, allowed)

@@ -98,7 +98,7 @@ var _ Secrets = (*SecretInformers)(nil)
 // NewSecretInformers returns informers for the Secrets that config allows; Run starts them. hub and
 // metadata, two clients for the hub, need the rights to get, list and watch Secrets in these
 // namespaces and nowhere else, and objects, a third, needs those on Karmada's Clusters if config
-// has these read.
+// has these read. metadata may be nil if nobody calls StoredOf.
 func NewSecretInformers(
 	hub kubernetes.Interface, metadata metadata.Interface, objects dynamic.Interface, config *configv1alpha1.AccessConfiguration,
 ) *SecretInformers {
