@@ -71,21 +71,18 @@ func naming(secrets Secrets) lookupNaming {
 	}
 }
 
-// find returns the first provider that profile has an entry for, and that entry, as choose does.
-// Without such an entry, a profile of another platform's manager has that platform's provider, and
-// any other is adopted if a Secret with a kubeconfig names it. The provider of that Secret then
-// finds the access, by an entry that the Secret implies.
+// find returns the provider of the platform whose cluster profile stands for. Without one, it
+// returns the first provider that profile has an entry for, and that entry, as choose does; and
+// without such an entry, profile is adopted if a Secret with a kubeconfig names it. The provider of
+// that Secret then finds the access, by an entry that the Secret implies.
 func find(
 	providers []namedProvider, naming lookupNaming, profile *inventoryv1alpha1.ClusterProfile,
 ) (namedProvider, *inventoryv1alpha1.AccessProvider, error) {
-	provider, entry, err := choose(providers, profile)
-	if i := slices.IndexFunc(providers, func(p namedProvider) bool { return p.imports(profile) }); err != nil && i >= 0 {
-		provider, err = providers[i], nil
-	}
-	if err == nil && provider.imports(profile) {
-		// What the profile's entry says is not used, and does not go into grants.
+	if provider, ok := importer(providers, profile); ok {
+		// What the profile's entries say is not used, and does not go into grants.
 		return provider, &inventoryv1alpha1.AccessProvider{Name: provider.name}, nil
 	}
+	provider, entry, err := choose(providers, profile)
 	if err == nil || !slices.ContainsFunc(providers, namedProvider.readsSecrets) {
 		return provider, entry, err
 	}
@@ -136,9 +133,10 @@ func complete(entry *inventoryv1alpha1.AccessProvider, a *access) *inventoryv1al
 }
 
 // AccessProviders returns what of profile leads to its cluster: its access providers, or, if it is
-// adopted, the entry that its Secret implies, according to the cache. It calls nobody.
+// adopted or imported, the entry that its Secret implies, according to the cache. It calls nobody.
 func (p *Pool) AccessProviders(profile *inventoryv1alpha1.ClusterProfile) []inventoryv1alpha1.AccessProvider {
-	if _, _, err := choose(p.providers, profile); err == nil {
+	_, imported := importer(p.providers, profile)
+	if _, _, err := choose(p.providers, profile); err == nil && !imported {
 		return profile.Status.AccessProviders
 	}
 	from, err := p.origin(profile, p.cached())

@@ -214,22 +214,29 @@ func IsImported(profile *inventoryv1alpha1.ClusterProfile) bool {
 	return profile.Spec.ClusterManager.Name == KarmadaManager || profile.Spec.ClusterManager.Name == ClusterAPIManager
 }
 
-// imports returns whether a provider reaches the cluster that profile stands for, which its manager
-// says.
-func (p namedProvider) imports(profile *inventoryv1alpha1.ClusterProfile) bool {
-	switch p.provider.(type) {
-	case *karmadaProvider:
-		return profile.Spec.ClusterManager.Name == KarmadaManager
-	case *clusterAPIProvider:
-		return profile.Spec.ClusterManager.Name == ClusterAPIManager
+// importer returns the provider that reaches the cluster of another platform that profile stands
+// for, which its manager says.
+func importer(providers []namedProvider, profile *inventoryv1alpha1.ClusterProfile) (namedProvider, bool) {
+	for _, provider := range providers {
+		manager := ""
+		switch provider.provider.(type) {
+		case *karmadaProvider:
+			manager = KarmadaManager
+		case *clusterAPIProvider:
+			manager = ClusterAPIManager
+		}
+		if manager != "" && profile.Spec.ClusterManager.Name == manager {
+			return provider, true
+		}
 	}
-	return false
+	return namedProvider{}, false
 }
 
-// checkManager returns an error if a profile stands for a cluster of another manager. Only that of
-// a grant whose ClusterProfile is deleted has none.
+// checkManager returns an error if a profile stands for a cluster of another manager. What a grant
+// has noted of a deleted ClusterProfile names no manager, and is no version of it.
 func checkManager(profile *inventoryv1alpha1.ClusterProfile, manager string) error {
-	if name := profile.Spec.ClusterManager.Name; name != "" && name != manager {
+	name := profile.Spec.ClusterManager.Name
+	if noted := name == "" && profile.ResourceVersion == ""; name != manager && !noted {
 		return fmt.Errorf("spec.clusterManager.name of the ClusterProfile is not %s", manager)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,8 +108,10 @@ func TestKarmadaProvider(t *testing.T) {
 	for _, test := range []struct {
 		name                     string
 		namespace, profile, from string
-		spec                     map[string]any
-		secret                   func(*corev1.Secret)
+		// version is the profile's resource version.
+		version string
+		spec    map[string]any
+		secret  func(*corev1.Secret)
 		// want is in the error; empty: the access leads to server.
 		want, server string
 	}{
@@ -118,6 +121,7 @@ func TestKarmadaProvider(t *testing.T) {
 		{name: "the profile of a grant whose profile is deleted has no manager", from: "-", server: memberURL},
 		{name: "a profile of another namespace", namespace: "tenant", want: "only ClusterProfiles of namespace fleet"},
 		{name: "a profile of another manager", from: "theirs", want: "is not karmada.clusterpass.dev"},
+		{name: "a profile without a manager", from: "-", version: "1", want: "is not karmada.clusterpass.dev"},
 		{name: "no Cluster of that name", profile: "smartfish", want: "there is no Cluster smartfish of Karmada"},
 		{name: "insecure TLS", spec: map[string]any{"insecureSkipTLSVerification": true}, want: "insecureSkipTLSVerification"},
 		{name: "headers for a proxy", want: "proxyHeader",
@@ -154,6 +158,7 @@ func TestKarmadaProvider(t *testing.T) {
 			profile.Namespace = cmp.Or(test.namespace, profile.Namespace)
 			profile.Name = cmp.Or(test.profile, profile.Name)
 			profile.Spec.ClusterManager.Name = cmp.Or(test.from, KarmadaManager)
+			profile.ResourceVersion = test.version
 			if test.from == "-" {
 				profile.Spec.ClusterManager.Name = ""
 			}
@@ -289,13 +294,18 @@ func TestSecretInformers_Platforms(t *testing.T) {
 	assert.Empty(t, changes, "a heartbeat is no change")
 }
 
-// The access of a profile that has no entry yet is that of its manager's platform. One that it has
-// says nothing else.
+// The access of a profile that stands for another platform's cluster is that of its platform. No
+// entry says anything else, whatever provider it is of.
 func TestFind_Imported(t *testing.T) {
-	providers := newProviders(platformConfig(), nil)
+	config := platformConfig()
+	config.Providers = slices.Insert(config.Providers, 0, DefaultConfig().Providers...)
+	config.Providers = slices.Insert(config.Providers, 0, configv1alpha1.AccessProvider{Name: "plugin", Exec: &configv1alpha1.ExecProvider{}})
+	providers := newProviders(config, nil)
 	for _, test := range []struct{ manager, entry, want string }{
 		{KarmadaManager, "unknown", "karmada"}, {KarmadaManager, "karmada", "karmada"},
-		{ClusterAPIManager, "unknown", "cluster-api"}, {"theirs", "unknown", ""},
+		{KarmadaManager, "plugin", "karmada"}, {KarmadaManager, "cluster-api", "karmada"},
+		{ClusterAPIManager, "unknown", "cluster-api"}, {ClusterAPIManager, configv1alpha1.DefaultProviderName, "cluster-api"},
+		{"theirs", "unknown", ""},
 	} {
 		profile, want := platformProfile("team", "bravelion", test.manager, test.entry), test.want
 		provider, entry, err := find(providers, naming(fakeSecrets{}), profile)
@@ -307,4 +317,21 @@ func TestFind_Imported(t *testing.T) {
 		assert.Equal(t, want, provider.name)
 		assert.Equal(t, &inventoryv1alpha1.AccessProvider{Name: want}, entry)
 	}
+}
+
+// What the status of an imported profile says does not count, not even for consumers of its access.
+func TestPool_AccessProvidersOfImported(t *testing.T) {
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "karmada-cluster", Name: "bravelion"},
+		Data:       map[string][]byte{"token": []byte("hub-token"), "caBundle": newAuthority(t, "ca").pem},
+	}
+	clusters := fakeClusters{"bravelion": NewKarmadaCluster(karmadaObject(nil))}
+	pool, err := NewPool(Options{Config: platformConfig(), Secrets: fakeSecrets{"karmada-cluster/bravelion": secret}, Karmada: clusters})
+	require.NoError(t, err)
+	profile := platformProfile("fleet", "bravelion", KarmadaManager, "karmada")
+	found := pool.AccessProviders(profile)
+	require.Len(t, found, 1)
+	assert.Equal(t, memberURL, found[0].Cluster.Server)
+	clusters["bravelion"] = NewKarmadaCluster(karmadaObject(map[string]any{"apiEndpoint": "https://moved.example.com"}))
+	assert.Equal(t, "https://moved.example.com", pool.AccessProviders(profile)[0].Cluster.Server)
 }

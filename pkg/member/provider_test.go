@@ -89,6 +89,24 @@ providers:
 				"providers[2].karmadaSecret: Forbidden: another provider has it",
 			},
 		},
+		{
+			name: "two platforms with Secrets in one namespace",
+			file: configHeader + `
+providers:
+- {name: cluster-api, clusterAPISecret: {namespaces: [a, b, karmada-cluster]}}
+- {name: karmada, karmadaSecret: {namespaces: [b, c], profileNamespace: a}}
+`,
+			want: []string{"providers[1].karmadaSecret.namespaces: Invalid value: \"b\": the Secrets of another platform are read from there"},
+		},
+		{
+			name: "the same in the other order, by default",
+			file: configHeader + `
+providers:
+- {name: karmada, karmadaSecret: {profileNamespace: fleet}}
+- {name: cluster-api, clusterAPISecret: {namespaces: [karmada-cluster]}}
+`,
+			want: []string{"providers[1].clusterAPISecret.namespaces: Invalid value: \"karmada-cluster\""},
+		},
 		{name: "an exec provider", file: exec("    certificateAuthorityData: " + ca + "\n    env: [{name: A, value: b}]\n" + proxies)},
 		{name: "an exec provider without a CA", file: exec(""), want: []string{"providers[0].exec.certificateAuthorityData: Required"}},
 		{

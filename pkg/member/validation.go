@@ -44,6 +44,7 @@ func Validate(config *configv1alpha1.AccessConfiguration) field.ErrorList {
 			case other.ClusterAPISecret != nil && provider.ClusterAPISecret != nil:
 				errs = append(errs, field.Forbidden(path.Index(i).Child("clusterAPISecret"), "another provider has it"))
 			}
+			errs = append(errs, validateApart(provider, &other, path.Index(i))...)
 		}
 	}
 	return append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
@@ -173,6 +174,25 @@ func validateBinding(binding *configv1alpha1.ExecBinding, servers []endpoint.Ser
 func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.ServerPattern) bool {
 	return len(servers) > 1 || len(provider.ProxyURLs) > 0 ||
 		slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
+}
+
+// validateApart returns an error for each namespace in which two platforms have Secrets: it could not
+// be told which keys of a Secret to read.
+func validateApart(provider, other *configv1alpha1.AccessProvider, path *field.Path) field.ErrorList {
+	karmada, clusterAPI, child := provider.KarmadaSecret, other.ClusterAPISecret, "karmadaSecret"
+	if karmada == nil {
+		karmada, clusterAPI, child = other.KarmadaSecret, provider.ClusterAPISecret, "clusterAPISecret"
+	}
+	if karmada == nil || clusterAPI == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	for _, namespace := range karmada.Namespaces {
+		if slices.Contains(clusterAPI.Namespaces, namespace) {
+			errs = append(errs, field.Invalid(path.Child(child, "namespaces"), namespace, "the Secrets of another platform are read from there"))
+		}
+	}
+	return errs
 }
 
 // requireNamespaces is validateNamespaces for a list that must not be empty.
