@@ -55,10 +55,13 @@ type AccessProvider struct {
 // extension client.authentication.k8s.io/exec of the ClusterProfile's entry, {name, key, namespace,
 // context}, names the Secret. The Secret must have the label
 // clusterpass.dev/member-kubeconfig=true, and the annotation
-// clusterpass.dev/cluster-profile=NAMESPACE/NAME with the namespace and name of the ClusterProfile.
+// clusterpass.dev/cluster-profile=NAMESPACE/NAME with the namespace and name of the ClusterProfile,
+// or several, separated by commas. A ClusterProfile without an entry of any configured provider needs
+// no extension: the one Secret that names it is used.
 type KubeconfigSecretProvider struct {
 	// namespaces are the only namespaces that Secrets are read from. The first one is used if an
-	// extension names no namespace. Default: clusterpass-system.
+	// extension names no namespace. Whoever may write Secrets there decides which servers
+	// ClusterProfiles without an entry lead to. Default: clusterpass-system.
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
 }
@@ -68,7 +71,8 @@ type KubeconfigSecretProvider struct {
 // from the Secret in its spec.secretRef, which must have the name of the Cluster, as the Secrets of
 // `karmadactl join` do. What the ClusterProfile says is not used.
 type KarmadaSecretProvider struct {
-	// namespaces are the only namespaces that Secrets are read from. Default: karmada-cluster.
+	// namespaces are the only namespaces that Secrets are read from. None may be one of
+	// clusterAPISecret. Default: karmada-cluster.
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
 
