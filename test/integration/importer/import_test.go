@@ -183,7 +183,8 @@ func TestImport_ClusterAPI(t *testing.T) {
 	t.Run("a status that was edited leads nowhere else, and is restored", func(t *testing.T) {
 		testenv.Patch(t, profiles(t, team), "smartfish", fmt.Sprintf(
 			`{"status":{"accessProviders":[
-				{"name":"theirs","cluster":{"server":"https://theirs"}},{"name":"cluster-api","cluster":{"server":%q}}]}}`,
+				{"name":"theirs","cluster":{"server":"https://theirs"}},{"name":"cluster-api","cluster":{"server":%q}},
+				{"name":"kubeconfig-secretreader","cluster":{"server":"https://theirs"}}]}}`,
 			shared.Bravelion.Server()), "status")
 		use(t, mint(t, team, "smartfish", "edited").Kubeconfig)
 		restored := untilAccess(t, team, "smartfish", "cluster-api", shared.Smartfish.Server())
