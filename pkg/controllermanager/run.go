@@ -125,8 +125,8 @@ func (o *Options) manager(ctx context.Context) (*manager, error) {
 			return nil, fmt.Errorf("--access-config: %w", err)
 		}
 	}
-	// The controllers hear of a new Secret, and need no StoredOf: whoever makes many ClusterProfiles that
-	// no Secret names must not have the Secrets listed, and members wait for that.
+	// The controllers hear of a new Secret, and need no StoredOf: whoever makes many ClusterProfiles
+	// that no Secret names must not have the Secrets listed, and members wait for that.
 	m.secrets = member.NewSecretInformers(m.kubernetes, nil, m.objects, m.access)
 	m.members, err = member.NewPool(member.Options{
 		Config: m.access, Secrets: m.secrets, Stored: m.secrets.Stored, Karmada: m.secrets, Clock: m.clock,

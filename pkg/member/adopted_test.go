@@ -113,7 +113,8 @@ func TestPool_AccessProviders(t *testing.T) {
 	assert.Equal(t, adopted("another").Status.AccessProviders, pool.AccessProviders(adopted("another")), "there is no access")
 }
 
-// A grant records the Secret that there is, also after the same kubeconfig was moved to another one.
+// A grant records the Secret that there is, also after the same kubeconfig was moved to another
+// one.
 func TestPool_MovedSecret(t *testing.T) {
 	secrets := memberSecret(kubeconfig(t, memberURL, nil, nil))
 	pool := newTestPool(t, DefaultConfig(), secrets, nil)

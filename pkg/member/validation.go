@@ -176,8 +176,8 @@ func leadsToSeveral(provider *configv1alpha1.ExecProvider, servers []endpoint.Se
 		slices.ContainsFunc(servers, func(s endpoint.ServerPattern) bool { return !s.IsExact() })
 }
 
-// validateApart returns an error for each namespace in which two platforms have Secrets: it could not
-// be told which keys of a Secret to read.
+// validateApart returns an error for each namespace in which two platforms have Secrets: it could
+// not be told which keys of a Secret to read.
 func validateApart(provider, other *configv1alpha1.AccessProvider, path *field.Path) field.ErrorList {
 	karmada, clusterAPI, child := provider.KarmadaSecret, other.ClusterAPISecret, "karmadaSecret"
 	if karmada == nil {

@@ -56,8 +56,8 @@ type AccessProvider struct {
 // context}, names the Secret. The Secret must have the label
 // clusterpass.dev/member-kubeconfig=true, and the annotation
 // clusterpass.dev/cluster-profile=NAMESPACE/NAME with the namespace and name of the ClusterProfile,
-// or several, separated by commas. A ClusterProfile without an entry of any configured provider needs
-// no extension: the one Secret that names it is used.
+// or several, separated by commas. A ClusterProfile without an entry of any configured provider
+// needs no extension: the one Secret that names it is used.
 type KubeconfigSecretProvider struct {
 	// namespaces are the only namespaces that Secrets are read from. The first one is used if an
 	// extension names no namespace. Whoever may write Secrets there decides which servers

@@ -39,7 +39,8 @@ const (
 	workers = 4
 	// minBackoff and maxBackoff bound the delay after a failure.
 	minBackoff, maxBackoff = time.Second, time.Minute
-	// rereading is after how long a cache that is behind, or a watch that was started, is looked at again.
+	// rereading is after how long a cache that is behind, or a watch that was started, is looked at
+	// again.
 	rereading = time.Second
 	// reopening is how often the controller looks whether the hub serves the platform's API by now,
 	// and lets it read it.

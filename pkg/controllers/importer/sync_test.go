@@ -139,8 +139,8 @@ func TestController_UpdateRefused(t *testing.T) {
 	assert.Empty(t, f.events.Events, "it is not repeated")
 }
 
-// What the hub does not let the program read, such as Secrets without the rights, is tried again with
-// backoff: there may be thousands of Clusters.
+// What the hub does not let the program read, such as Secrets without the rights, is tried again
+// with backoff: there may be thousands of Clusters.
 func TestController_Unread(t *testing.T) {
 	cluster := clusterObject("bravelion", "1")
 	access := config.DeepCopy()
