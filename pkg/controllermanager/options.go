@@ -142,6 +142,7 @@ func NewOptions() *Options {
 		Logs:           logs.NewOptions(),
 	}
 	o.SecureServing.BindPort = defaultPort
+	o.SecureServing.Required = true // for the health checks
 	// Without a certificate of its own it makes one, in memory: there may be no disk to write to.
 	o.SecureServing.ServerCert.CertDirectory = ""
 	o.SecureServing.ServerCert.PairName = name
@@ -184,9 +185,11 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 
 	inventory := sections.FlagSet("inventory")
 	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager,
-		"The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. Those of other managers are left alone.")
+		"The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. "+
+			"Nothing is written to those of other managers.")
 	inventory.StringSliceVar(&o.Import, "import", o.Import, "Platforms of this hub whose clusters get ClusterProfiles: "+
-		"Karmada, ClusterAPI. For each, --access-config must have a provider, and the role of artifacts/deploy/import must be bound.")
+		"Karmada, ClusterAPI. For each, --access-config must have a provider, and the roles of artifacts/deploy/import must be bound: "+
+		"docs/import.md.")
 	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod,
 		"How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes,
