@@ -69,8 +69,11 @@ func TestCheckAccess_OtherManagers(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: named(SystemNamespace, "member"), Data: map[string][]byte{"kubeconfig": []byte(kubeconfig)}}
 	secret.Labels = map[string]string{member.KubeconfigLabel: "true"}
 	secret.Annotations = map[string]string{member.ClusterProfileAnnotation: "platform/bravelion, default/bravelion"}
-	second := secret.DeepCopy()
+	second, joined := secret.DeepCopy(), secret.DeepCopy()
 	second.Name = "second"
+	nameless := secret.DeepCopy()
+	nameless.Annotations[member.ClusterProfileAnnotation] = "bravelion" // without a namespace
+	joined.Annotations[member.MemberUIDAnnotation] = "member-1"
 	for name, test := range map[string]struct {
 		profile *inventoryv1alpha1.ClusterProfile
 		secrets objects
@@ -81,6 +84,11 @@ func TestCheckAccess_OtherManagers(t *testing.T) {
 			profileOf("open-cluster-management", refused), objects{secret}, passes("it gives access"),
 		},
 		"one that is not adopted is no failure": {profileOf("KubeFleet"), nil, skips(`its manager is "KubeFleet", and no Secret names it`)},
+		"with the command that adopts it": {
+			profileOf("KubeFleet"), nil, skips("kubectl clusterpass join bravelion -n default --adopt --member-context=CONTEXT"),
+		},
+		"a Secret that names none": {profileOf("KubeFleet"), objects{nameless},
+			warns("its annotation clusterpass.dev/cluster-profile names no ClusterProfile", "-n clusterpass-system annotate secret member ")},
 		"a manager's name is not printed without end": {
 			profileOf(strings.Repeat("m", 10_000)), nil, skips(strings.Repeat("m", 90)),
 		},
@@ -100,6 +108,8 @@ func TestCheckAccess_OtherManagers(t *testing.T) {
 		},
 		"one of clusterpass without a Secret is a failure":        {profileOf("clusterpass"), nil, fails("no Secret", "annotate secret")},
 		"one of clusterpass that the member refuses is a failure": {profileOf("clusterpass", refused), objects{secret}, fails("not joined", "")},
+		"with the command that mends it, if join has made the Secret": {profileOf("clusterpass", refused), objects{joined},
+			fails("not joined", "kubectl clusterpass join bravelion --namespace=default --credential-only --member-context=CONTEXT")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExamination(&Clients{Kubernetes: fake.NewClientset(test.secrets...)})

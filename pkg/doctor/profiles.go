@@ -68,6 +68,7 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 	if f.unknown("Secrets with the kubeconfigs of members", err) {
 		return
 	}
+	f.withoutName(secrets)
 	clusters, err := e.listPlatforms(ctx, secrets)
 	if f.unknown("Secrets and Clusters of other platforms", err) {
 		return
@@ -88,8 +89,9 @@ func checkAccess(ctx context.Context, e *examination, f *findings) {
 		refused := refusedAccess(profile)
 		switch {
 		case err != nil && isAnothers(profile) && !e.leadsSomewhere(secrets, profile):
-			f.skip(about, "its manager is %q, and no Secret names it: it is not adopted, and gives no tokens (docs/platforms.md)",
-				words.Clean(profile.Spec.ClusterManager.Name, maxName))
+			f.skip(about, "its manager is %q, and no Secret names it: it is not adopted, and gives no tokens. "+
+				"To adopt it: kubectl clusterpass join %s -n %s --adopt --member-context=CONTEXT (docs/adopt.md)",
+				words.Clean(profile.Spec.ClusterManager.Name, maxName), profile.Name, profile.Namespace)
 		case err != nil:
 			f.fail(about, e.mendAccess(ctx, secrets, profile), "%v", err)
 		case refused != nil:
@@ -131,6 +133,24 @@ func (e *examination) listSecrets(ctx context.Context) (memberSecrets, error) {
 		}
 	}
 	return secrets, nil
+}
+
+// withoutName warns of Secrets with kubeconfigs that name no ClusterProfile. One that names a
+// ClusterProfile that is not there may be for one that its manager makes again.
+func (f *findings) withoutName(secrets memberSecrets) {
+	var without []string
+	for name, secret := range secrets {
+		if len(member.SecretProfiles(secret)) == 0 {
+			without = append(without, name.String())
+		}
+	}
+	slices.Sort(without)
+	for _, name := range without {
+		namespace, secret, _ := strings.Cut(name, "/")
+		f.warn("Secret "+name, fmt.Sprintf("Have it name one, or delete it: kubectl -n %s annotate secret %s --overwrite %s=NAMESPACE/NAME",
+			namespace, secret, member.ClusterProfileAnnotation), "it gives no access: its annotation %s names no ClusterProfile",
+			member.ClusterProfileAnnotation)
+	}
 }
 
 // mendAccess says what to do about a ClusterProfile that gives no access.
@@ -186,7 +206,9 @@ func (e *examination) mendCredential(secrets memberSecrets, profile *inventoryv1
 	if !ok {
 		return "See why the credential plugin gives no valid credential: kubectl -n " + SystemNamespace + " logs deployment/" + serverName
 	}
-	if profile.Annotations[member.MemberUIDAnnotation] != "" {
+	secret := secrets[types.NamespacedName{Namespace: name.Namespace, Name: name.Name}]
+	if profile.Annotations[member.MemberUIDAnnotation] != "" ||
+		secret != nil && secret.Annotations[member.MemberUIDAnnotation] != "" {
 		return member.MendCredential(profile)
 	}
 	return fmt.Sprintf("Put a new kubeconfig of the member's ServiceAccount clusterpass into its Secret: "+

@@ -335,12 +335,14 @@ func LeavingOf(secret metav1.Object, namespace, name string) *Leaving {
 // cluster of profile. For a joined cluster, it is a command for somebody who has a context for that
 // cluster.
 func MendCredential(profile *inventoryv1alpha1.ClusterProfile) string {
-	if IsImported(profile) {
-		return "Have its platform put a new credential into the Secret"
-	}
-	if profile.Annotations[MemberUIDAnnotation] == "" {
-		return "Put a new kubeconfig into the Secret that its access provider names"
-	}
-	return fmt.Sprintf("Run: kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT",
+	again := fmt.Sprintf("kubectl clusterpass join %s --namespace=%s --credential-only --member-context=CONTEXT",
 		profile.Name, profile.Namespace)
+	switch {
+	case IsImported(profile):
+		return "Have its platform put a new credential into the Secret"
+	case profile.Annotations[MemberUIDAnnotation] == "": // adopted, or joined by hand
+		return "Put a new kubeconfig into its Secret on the hub; or, if join has made that, run: " + again
+	default:
+		return "Run: " + again
+	}
 }

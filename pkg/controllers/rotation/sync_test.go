@@ -168,7 +168,8 @@ func TestController_RenewFailure(t *testing.T) {
 		words string
 	}{
 		"the member does not take the old one": {answers(tokenPath, 401), refused,
-			"the member does not accept it; it says that it ends at 2026-05-08T16:00:00Z. Put a new kubeconfig"},
+			"the member does not accept it; it says that it ends at 2026-05-08T16:00:00Z. Put a new kubeconfig into its Secret on the hub; " +
+				"or, if join has made that, run: kubectl clusterpass join bravelion --namespace=default --credential-only"},
 		"of a member that was joined, with the command that mends it": {func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.profile.Annotations = map[string]string{member.MemberUIDAnnotation: "m"}
