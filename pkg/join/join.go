@@ -80,12 +80,24 @@ func Run(ctx context.Context, o *Options) error {
 	if !o.Wait || j.DryRun != DryRunNone {
 		return nil
 	}
-	if o.Adopt {
-		err = j.waitFound(ctx)
-	} else {
-		err = j.waitHealthy(ctx, o.Member.Endpoint.Server)
+	return cmp.Or(j.waitReady(ctx, o), j.checkStays(ctx))
+}
+
+// waitReady waits until the ClusterProfile is healthy, or, if it is adopted, until the hub finds its
+// Secret. With --credential-only, one is adopted that join has given no access.
+func (j *joiner) waitReady(ctx context.Context, o *Options) error {
+	adopted := o.Adopt
+	if o.CredentialOnly {
+		profile, err := j.profile(ctx)
+		if err != nil {
+			return err
+		}
+		adopted = profile != nil && accessOf(profile) == nil
 	}
-	return cmp.Or(err, j.checkStays(ctx))
+	if adopted {
+		return j.waitFound(ctx)
+	}
+	return j.waitHealthy(ctx, o.Member.Endpoint.Server)
 }
 
 func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
@@ -94,7 +106,9 @@ func newJoiner(ctx context.Context, t *Target, m *Member) (*joiner, error) {
 	if j.hub, err = newSide("hub", t.Hub, j.report); err != nil {
 		return nil, err
 	}
-	if j.hubID, err = grant.HubID(ctx, j.hub.kube); err != nil {
+	if j.hubID, err = grant.HubID(ctx, j.hub.kube); apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("%w; docs/members.md says which rights join and unjoin take", err)
+	} else if err != nil {
 		return nil, err
 	}
 	if err := j.hub.findProfiles(ctx); err != nil {

@@ -124,9 +124,14 @@ func (j *joiner) checkOwner(profile *inventoryv1alpha1.ClusterProfile, secret *c
 		return false, nil
 	}
 	ours = isOurs(profile)
-	if manager := profile.Spec.ClusterManager.Name; manager != j.ClusterManager && (ours || secret == nil) {
+	switch manager := profile.Spec.ClusterManager.Name; {
+	case manager == j.ClusterManager:
+	case ours:
 		return false, fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, not to %q; see --cluster-manager",
 			j.profileName(), manager, j.ClusterManager)
+	case secret == nil:
+		return false, fmt.Errorf("hub: ClusterProfile %s belongs to the cluster manager %q, and no Secret names it: it is not adopted. "+
+			"To end what is left of its grants and on its member all the same, add --cluster-manager=%s", j.profileName(), manager, manager)
 	}
 	return ours, nil
 }

@@ -107,7 +107,10 @@ func TestJoin_Adopt(t *testing.T) {
 		assert.Equal(t, all, snapshots(t, shared.Bravelion))
 	}
 
-	out := adopted(t, profile)
+	// It takes no right to write ClusterProfiles.
+	admin := as(t, shared.Hub, "adopter", rule("multicluster.x-k8s.io", "clusterprofiles", "get"), rule("", "namespaces", "get"),
+		rule("", "secrets", "get", "list", "create", "patch", "delete"), rule("clusterpass.dev", "authtokengrants", "list", "delete"))
+	out := adopted(t, profile, "--kubeconfig="+admin, "--member-kubeconfig="+shared.kubeconfig)
 	assert.Contains(t, out, "hub: clusterprofile default/bravelion is adopted.")
 	assert.Equal(t, map[string]string{
 		member.ClusterProfileAnnotation: "default/bravelion",
@@ -125,7 +128,7 @@ func TestJoin_Adopt(t *testing.T) {
 	t.Run("its credential is restored", func(t *testing.T) {
 		secrets := shared.Bravelion.Kube(t).CoreV1().Secrets("clusterpass-system")
 		require.NoError(t, secrets.Delete(t.Context(), member.CredentialSecret, metav1.DeleteOptions{}))
-		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--credential-only", "--wait=false")
+		mustClusterpass(t, "join", "bravelion", "--member-context=bravelion", "--credential-only") // which does not wait for health
 		testenv.Get(t, secrets, member.CredentialSecret)
 		require.NoError(t, tryToken(t, requestFor(t, user, "default", "bravelion", "ordinary")))
 		unwritten(t, profile)
@@ -137,6 +140,11 @@ func TestJoin_Adopt(t *testing.T) {
 		require.Error(t, tryToken(t, answer))
 		after := snapshots(t, shared.Bravelion)
 		assert.Equal(t, before[1], after[1], "unjoin returns when the member's namespace is gone")
+		again := []string{"unjoin", "bravelion", "--member-context=bravelion"}
+		_, err := clusterpass(t.Context(), again...)
+		require.ErrorContains(t, err, "no Secret names it: it is not adopted. To end what is left of its grants and on its member "+
+			"all the same, add --cluster-manager="+theirs)
+		assert.Contains(t, mustClusterpass(t, append(again, "--cluster-manager="+theirs)...), "member: nothing there is this hub's\n")
 		for object := range after[0] {
 			assert.False(t, strings.HasPrefix(object, "secrets clusterpass-system/member-") || strings.HasPrefix(object, "authtokengrants "), object)
 		}

@@ -45,6 +45,11 @@ var reader = rule("*", "*", "get", "list")
 func TestJoin_Forbidden(t *testing.T) {
 	join := []string{"join", "bravelion", "--member-context=bravelion", "--wait=false"}
 
+	t.Run("and where the documentation lists all", func(t *testing.T) {
+		user := as(t, shared.Hub, "nobody")
+		out, err := clusterpass(t.Context(), "unjoin", "bravelion", "--kubeconfig="+user)
+		require.ErrorContains(t, err, "docs/members.md says which rights join and unjoin take", out)
+	})
 	t.Run("that nothing was done where the member forbids the first step", func(t *testing.T) {
 		before := snapshots(t, shared.Bravelion)
 		user := as(t, shared.Bravelion, "reader", reader)
