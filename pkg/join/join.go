@@ -83,8 +83,8 @@ func Run(ctx context.Context, o *Options) error {
 	return cmp.Or(j.waitReady(ctx, o), j.checkStays(ctx))
 }
 
-// waitReady waits until the ClusterProfile is healthy, or, if it is adopted, until the hub finds its
-// Secret. With --credential-only, one is adopted that join has given no access.
+// waitReady waits until the ClusterProfile is healthy, or, if it is adopted, until the hub finds
+// its Secret. With --credential-only, one is adopted that join has given no access.
 func (j *joiner) waitReady(ctx context.Context, o *Options) error {
 	adopted := o.Adopt
 	if o.CredentialOnly {
