@@ -6,6 +6,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,10 +73,14 @@ const ourManagers = ".clusterpass.dev"
 const maxName = 100
 
 // isAnothers returns whether another cluster manager than clusterpass keeps the conditions of a
-// profile, by the names that clusterpass has if it is not told of others.
+// profile: its name is none of those that clusterpass has if it is not given another, and
+// clusterpass has written nothing to the profile.
 func isAnothers(profile *inventoryv1alpha1.ClusterProfile) bool {
 	manager := profile.Spec.ClusterManager.Name
-	return manager != ourManager && !strings.HasSuffix(manager, ourManagers)
+	return manager != ourManager && !strings.HasSuffix(manager, ourManagers) &&
+		!slices.ContainsFunc(profile.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
+			return entry.Manager == member.InventoryFieldManager
+		})
 }
 
 // refusedAccess returns the condition by which the controller manager says that the member refuses

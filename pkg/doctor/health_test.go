@@ -34,6 +34,8 @@ func profileOf(manager string, conditions ...metav1.Condition) *inventoryv1alpha
 
 func TestHealth_OtherManagers(t *testing.T) {
 	const healthy = inventoryv1alpha1.ClusterConditionControlPlaneHealthy
+	written := profileOf("our-fleet", condition(healthy, "False", "MemberUnreachable", "gone"))
+	written.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "clusterpass-inventory", Subresource: "status"}}
 	for name, test := range map[string]struct {
 		profile *inventoryv1alpha1.ClusterProfile
 		want    verdict
@@ -42,6 +44,9 @@ func TestHealth_OtherManagers(t *testing.T) {
 		"one that says it is down": {
 			profileOf("KubeFleet", condition(healthy, "False", "MemberAgentHeartbeatLost", "lost")),
 			fails("MemberAgentHeartbeatLost: lost", "Its manager says so, and not clusterpass"),
+		},
+		"clusterpass under another name, which has written conditions": {
+			written, fails("MemberUnreachable: gone", "docs/troubleshooting.md"),
 		},
 		"one whose clusters clusterpass imports, which has said nothing": {
 			profileOf("karmada.clusterpass.dev"), warns("has not set", "logs deployment/clusterpass-controller-manager"),

@@ -104,6 +104,8 @@ func (j *joiner) statusReady(ctx context.Context, status map[string]any) error {
 // replacesLists returns whether the hub would replace lists of a profile's status as a whole. It
 // has the hub say which fields an apply would own: of a list without keys, that is the list.
 func (j *joiner) replacesLists(ctx context.Context, profile *unstructured.Unstructured) (bool, error) {
+	profile = profile.DeepCopy()
+	profile.SetGroupVersionKind(j.hub.served(profileKind))
 	applied, err := j.hub.resource(profileKind, j.Namespace).Apply(ctx, j.Name, profile,
 		metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}}, statusPart)
 	if err != nil {

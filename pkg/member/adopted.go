@@ -25,6 +25,10 @@ const (
 	EventAccessRestored = "AccessRestored"
 )
 
+// InventoryFieldManager is the field manager of what the controller manager writes to the
+// ClusterProfiles of its own cluster manager, and to no others.
+const InventoryFieldManager = "clusterpass-inventory"
+
 // MaxSecretProfiles bounds how many ClusterProfiles one Secret can name.
 const MaxSecretProfiles = 64
 

@@ -24,7 +24,7 @@ const ConditionJoined = "Joined"
 // failuresToReport is how many consecutive probes must fail before an outage is reported.
 const failuresToReport = 2
 
-var patchOptions = metav1.PatchOptions{FieldManager: "clusterpass-inventory"}
+var patchOptions = metav1.PatchOptions{FieldManager: member.InventoryFieldManager}
 
 // patchOf returns the merge patch that changes profile's status to that of next, if the stored
 // profile is still the same. It keeps fields that a newer CustomResourceDefinition may have added.

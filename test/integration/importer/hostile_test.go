@@ -5,6 +5,7 @@ package importer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -48,13 +49,14 @@ func TestImport_HostileTenant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := testenv.Inventory(t, shared.Hub.User(t, writers[test.namespace])).ApisV1alpha1().ClusterProfiles(test.namespace)
 			made := testenv.Create(t, client, testenv.NewProfile(test.profile, test.manager))
-			made.Status.AccessProviders = []inventoryv1alpha1.AccessProvider{{Name: test.provider, Cluster: clientcmdv1.Cluster{
+			providers := []inventoryv1alpha1.AccessProvider{{Name: test.provider, Cluster: clientcmdv1.Cluster{
 				Server: shared.Smartfish.Server(), CertificateAuthorityData: shared.Smartfish.CA(),
 				Extensions: []clientcmdv1.NamedExtension{{Name: "client.authentication.k8s.io/exec"}},
 			}}}
 			victim := []byte(`{"name":"victim-kubeconfig","namespace":"capi-clusters","key":"value"}`)
-			made.Status.AccessProviders[0].Cluster.Extensions[0].Extension.Raw = victim
-			testenv.UpdateStatus(t, client, made)
+			providers[0].Cluster.Extensions[0].Extension.Raw = victim
+			patch := testenv.Must[[]byte](t)(json.Marshal(map[string]any{"status": map[string]any{"accessProviders": providers}}))
+			testenv.Patch(t, client, made.Name, string(patch), "status")
 			testenv.Eventually(t, untilRefused(t, test.namespace, test.profile, test.want))
 		})
 	}
