@@ -184,12 +184,10 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 		"the rest waits for later sweeps, and an event and the metric clusterpass_orphans_left say so.")
 
 	inventory := sections.FlagSet("inventory")
-	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager,
-		"The spec.clusterManager.name of the ClusterProfiles whose status this hub's clusterpass keeps. "+
-			"Nothing is written to those of other managers.")
-	inventory.StringSliceVar(&o.Import, "import", o.Import, "Platforms of this hub whose clusters get ClusterProfiles: "+
-		"Karmada, ClusterAPI. For each, --access-config must have a provider, and the roles of artifacts/deploy/import must be bound: "+
-		"docs/import.md.")
+	inventory.StringVar(&o.ClusterManager, "cluster-manager-name", o.ClusterManager, "The spec.clusterManager.name of the ClusterProfiles "+
+		"whose status this hub's clusterpass keeps. Nothing is written to those of other managers.")
+	inventory.StringSliceVar(&o.Import, "import", o.Import, "Platforms of this hub whose clusters get ClusterProfiles: Karmada, ClusterAPI. "+
+		"For each, --access-config must have a provider, and the roles of artifacts/deploy/import must be bound: docs/import.md.")
 	inventory.DurationVar(&o.ProbePeriod, "member-probe-period", o.ProbePeriod,
 		"How often each member cluster's /readyz is asked. An outage is reported after two failures in a row.")
 	inventory.IntVar(&o.MemberProbes, "concurrent-member-probes", o.MemberProbes,

@@ -4,12 +4,14 @@
 package member
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -73,6 +75,32 @@ func naming(secrets Secrets) lookupNaming {
 		}
 		return all, err
 	}
+}
+
+// lookup finds Secrets.
+type lookup struct {
+	get    lookupSecret
+	naming lookupNaming
+}
+
+// cached returns a lookup in the cache. A Pool whose providers need no Secrets has no cache.
+func (p *Pool) cached() lookup {
+	if p.options.Secrets == nil {
+		return lookup{}
+	}
+	return lookup{p.options.Secrets.Get, naming(p.options.Secrets)}
+}
+
+// by returns a lookup with read, or in the cache if read is nil.
+func (p *Pool) by(ctx context.Context, read readStoredSecret) lookup {
+	by := p.cached()
+	if read != nil {
+		by.get = func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
+	}
+	if read != nil && p.options.StoredOf != nil {
+		by.naming = func(namespace, name string) ([]metav1.Object, error) { return p.options.StoredOf(ctx, namespace, name) }
+	}
+	return by
 }
 
 // find returns the provider of the platform whose cluster profile stands for. Without one, it

@@ -200,32 +200,6 @@ func (p *Pool) LiveLeaving(ctx context.Context, profile *inventoryv1alpha1.Clust
 	return from.leaving, nil
 }
 
-// lookup finds Secrets.
-type lookup struct {
-	get    lookupSecret
-	naming lookupNaming
-}
-
-// cached returns a lookup in the cache. A Pool whose providers need no Secrets has no cache.
-func (p *Pool) cached() lookup {
-	if p.options.Secrets == nil {
-		return lookup{}
-	}
-	return lookup{p.options.Secrets.Get, naming(p.options.Secrets)}
-}
-
-// by returns a lookup with read, or in the cache if read is nil.
-func (p *Pool) by(ctx context.Context, read readStoredSecret) lookup {
-	by := p.cached()
-	if read != nil {
-		by.get = func(namespace, name string) (*corev1.Secret, error) { return read(ctx, namespace, name) }
-	}
-	if read != nil && p.options.StoredOf != nil {
-		by.naming = func(namespace, name string) ([]metav1.Object, error) { return p.options.StoredOf(ctx, namespace, name) }
-	}
-	return by
-}
-
 // origin is where the access to the cluster of a profile comes from.
 type origin struct {
 	profile profileKey

@@ -55,29 +55,37 @@ func (c *Controller) reconcile(ctx context.Context, i item) (time.Duration, erro
 		return 0, err
 	}
 	exists := err == nil
-	if cluster == nil || cluster.GetDeletionTimestamp() != nil {
+	switch {
+	case cluster == nil || cluster.GetDeletionTimestamp() != nil:
 		c.forget(i)
 		if exists && isOf(i.platform, profile) {
 			return 0, c.remove(ctx, i, clusters, profile)
 		}
 		return 0, nil
-	}
-	switch {
 	case !exists:
 		return 0, c.create(ctx, i, cluster, name.Namespace)
 	case !isOf(i.platform, profile):
 		c.warn(i, cluster, "NotImported", fmt.Sprintf("there is a ClusterProfile %s of another manager, which is left alone", name))
 		return 0, nil
-	case profile.DeletionTimestamp != nil:
-		return 0, nil
-	case isStale(profile, cluster):
-		return 0, c.remove(ctx, i, clusters, profile)
 	}
-	err = c.update(ctx, i, cluster, profile)
-	if refused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err); refused {
+	return 0, c.keep(ctx, i, clusters, cluster, profile)
+}
+
+// keep updates the profile of a Cluster, or removes that of another Cluster of its name.
+func (c *Controller) keep(
+	ctx context.Context, i item, clusters *reader, cluster *unstructured.Unstructured, profile *inventoryv1alpha1.ClusterProfile,
+) error {
+	switch {
+	case profile.DeletionTimestamp != nil:
+		return nil
+	case isStale(profile, cluster):
+		return c.remove(ctx, i, clusters, profile)
+	}
+	err := c.update(ctx, i, cluster, profile)
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		c.warn(i, cluster, "NotImported", err.Error())
 	}
-	return 0, err
+	return err
 }
 
 func isOf(platform *Platform, profile *inventoryv1alpha1.ClusterProfile) bool {
