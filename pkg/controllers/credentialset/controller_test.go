@@ -108,10 +108,12 @@ func (s *setsHub) work(t *testing.T, keys ...credentialKey) []cache.ObjectName {
 // The hub renews its own credentials for the members all the time.
 func TestController_AccessChanged(t *testing.T) {
 	s := newSets(t)
-	s.mayAsk = func(cache.ObjectName) bool { return true }
 	keys := s.add(t, "team", "viewers")
-	s.work(t, keys...)
+	set, err := s.sets.ClusterCredentialSets("team").Get("viewers")
+	require.NoError(t, err)
 	bravelion := cache.NewObjectName("fleet", "bravelion")
+	// No Secret is written, whose event would enqueue others.
+	s.setState(&wanted{set: set, profile: newProfile(bravelion.Namespace, bravelion.Name)}, state{generation: set.Generation})
 	enqueued := func(change func(cache.ObjectName)) (credentials, sets int) {
 		change(bravelion)
 		credentials, sets = s.credentialQueue.Len(), s.setQueue.Len()
