@@ -125,7 +125,7 @@ func TestHub_FindProfile(t *testing.T) {
 		assert.True(t, apierrors.IsNotFound(err), "%v", err)
 		assert.Len(t, *asked, 2)
 	})
-	t.Run("a user who may not look", func(t *testing.T) {
+	t.Run("a user without the right to list", func(t *testing.T) {
 		hub, asked, _ := serve(t, http.StatusForbidden, forbidden+`cannot list resource \"clusterprofiles\""}`)
 		_, err := hub.FindProfile(t.Context(), "fleet", &clientauthenticationv1.Cluster{Server: server})
 		assert.ErrorContains(t, err, `cannot list resource "clusterprofiles"`)

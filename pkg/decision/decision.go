@@ -97,8 +97,8 @@ func Tied(all []*inventoryv1alpha1.PlacementDecision) []string {
 // maxTied bounds how many slices WarnTied names.
 const maxTied = 4
 
-// WarnTied returns what users are told of slices of one decision that share their decision-index;
-// empty if none do.
+// WarnTied returns a warning for users about slices of one decision that share their
+// decision-index; it is empty if none do.
 func WarnTied(all []*inventoryv1alpha1.PlacementDecision) string {
 	names := Tied(all)
 	if len(names) == 0 {

@@ -38,7 +38,7 @@ func TestMinter_Authorize(t *testing.T) {
 		words   []string
 	}{
 		"who holds all is reviewed for all": {change: many, reviews: 42},
-		"who may not ask is reviewed for that alone": {change: many, lacks: "create", reviews: 1,
+		"a user without the right to ask costs one review": {change: many, lacks: "create", reviews: 1,
 			words: []string{"lacks: create on clusterprofiles/token", "(not reviewed: audience:audience-00 on", "in:default on"}},
 		"no more are begun after one that is missing": {
 			change: many, lacks: "audience:audience-03", reviews: 9,

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -25,7 +24,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/events"
 	testingclock "k8s.io/utils/clock/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 	inventoryfake "sigs.k8s.io/cluster-inventory-api/client/clientset/versioned/fake"
@@ -295,153 +293,6 @@ func TestController_SelectedForbidden(t *testing.T) {
 	assert.NotEmpty(t, is.refused)
 }
 
-func TestDecisions_Doubts(t *testing.T) {
-	orphan := decided("gpu-decision-1", signer, "bravelion")
-	ownedBy := func(kind, name string, uid types.UID) *inventoryv1alpha1.PlacementDecision {
-		slice, owner := orphan.DeepCopy(), &metav1.ObjectMeta{Name: name, UID: uid}
-		slice.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, v1alpha1.SchemeGroupVersion.WithKind(kind))}
-		return slice
-	}
-	for name, test := range map[string]struct {
-		slice *inventoryv1alpha1.PlacementDecision
-		why   string
-	}{
-		"one of a Placement counts":                    {ownedBy("Placement", "gpu", "placement-1"), ""},
-		"one that was orphaned does not":               {orphan, "it belongs to no Placement"},
-		"nor one of another kind":                      {ownedBy("Pod", "gpu", "placement-1"), "it belongs to no Placement"},
-		"nor one of a Placement that is gone":          {ownedBy("Placement", "cpu", "placement-1"), "its Placement is gone"},
-		"nor one of a Placement that was made again":   {ownedBy("Placement", "gpu", "placement-0"), "its Placement is gone"},
-		"nor one that was given to another Placement":  {ownedBy("Placement", "own", "own-1"), "it has the key of another Placement"},
-		"nor one of a Placement that is being deleted": {ownedBy("Placement", "held", "held-1"), "its Placement is being deleted"},
-		"nor one of another writer": {decided("a", "mallory", "bravelion"),
-			`it is written by "mallory", whom spec.clusters.decisionWriters does not name`},
-		"one of another writer that counts needs none": {decided("a", "kim", "bravelion"), ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHub(t)
-			for _, meta := range []metav1.ObjectMeta{
-				{Name: "gpu", UID: "placement-1"}, {Name: "own", UID: "own-1"},
-				{Name: "held", UID: "held-1", DeletionTimestamp: &metav1.Time{Time: time.Now()}, Finalizers: []string{"x/y"}},
-			} {
-				meta.Namespace = "team"
-				require.NoError(t, h.placementsThere.Add(&v1alpha1.Placement{ObjectMeta: meta}))
-			}
-			assert.Equal(t, test.why, h.doubts(test.slice, []string{signer, "kim"}))
-		})
-	}
-	t.Run("one that is being deleted does not count, whoever may hold it up", func(t *testing.T) {
-		slice := decided("a", "kim", "bravelion")
-		slice.DeletionTimestamp, slice.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
-		found, err := newHub(t, slice).matching(t.Context(), setOf(decidedBy("kim")))
-		require.NoError(t, err)
-		assert.Empty(t, found)
-	})
-}
-
-// Slices that share their index, as other schedulers write them.
-func TestDecisions_Tied(t *testing.T) {
-	slice := func(name, index, cluster string) *inventoryv1alpha1.PlacementDecision {
-		slice := decided(name, "kim", cluster)
-		slice.Labels[inventoryv1alpha1.DecisionIndexLabel] = index
-		return slice
-	}
-	message := func(h *hub, set *v1alpha1.ClusterCredentialSet) string {
-		selected, err := h.selectClusters(t.Context(), set)
-		require.NoError(t, err)
-		assert.Len(t, selected.clusters, 2, "no cluster is lost")
-		setReady(set, metav1.Condition{Type: v1alpha1.CredentialSetReady, Status: metav1.ConditionTrue, Message: "ready"}, selected)
-		return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.CredentialSetReady).Message
-	}
-	h := newHub(t, slice("b", "0", "bravelion"), slice("a", "0", "smartfish"))
-	assert.Equal(t, "ready; PlacementDecisions that share their decision-index are ordered by name: a, b", message(h, setOf(decidedBy("kim"))))
-	found, err := h.decided(t.Context(), setOf(decidedBy("kim")))
-	require.NoError(t, err)
-	assert.Equal(t, []string{"smartfish", "bravelion"}, found.names)
-
-	h = newHub(t, slice("b", "0", "bravelion"), slice("a", "1", "smartfish"))
-	assert.Equal(t, "ready", message(h, setOf(decidedBy("kim"))))
-
-	ignored := slice("c", "0", "bravelion")
-	ignored.Annotations[v1alpha1.AnnotationDecisionWriter] = "mallory"
-	h = newHub(t, slice("b", "0", "bravelion"), slice("a", "1", "smartfish"), ignored)
-	assert.NotContains(t, message(h, setOf(decidedBy("kim"))), "ordered by name", "a slice that does not count ties with none")
-}
-
-// On a hub without PlacementDecisions, a set that selects by them keeps what it has, and says why.
-func TestDecisions_NotServed(t *testing.T) {
-	h, set := newHub(t), setOf(decidedBy("kim"))
-	kube := fake.NewClientset()
-	informer := inventoryinformers.NewSharedInformerFactory(h.Inventory, 0).Apis().V1alpha1().PlacementDecisions()
-	h.decisions = newDecisions(t.Context(), kube.Discovery(), informer, cache.ResourceEventHandlerFuncs{})
-	selected := func() *selection {
-		selected, err := h.selectClusters(t.Context(), set)
-		require.NoError(t, err)
-		for _, cluster := range []string{"bravelion", "smartfish"} {
-			one, err := h.selectCluster(t.Context(), set, cluster)
-			require.NoError(t, err)
-			assert.Equal(t, selected.clusters[cluster], one, "alone: %s", cluster)
-		}
-		return selected
-	}
-	is := selected()
-	assert.Empty(t, is.clusters)
-	assert.Equal(t, v1alpha1.CredentialSetReasonDecisionsNotServed, is.reason)
-	assert.Contains(t, is.refused, "the hub serves PlacementDecisions in no version of multicluster.x-k8s.io")
-	for range 100 {
-		selected()
-	}
-	assert.LessOrEqual(t, len(kube.Actions()), 20, "the hub is asked for two versions a second, not for each set and credential")
-
-	granted := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bravelion",
-		Labels: map[string]string{v1alpha1.LabelCredentialSetUID: "set-1"}}}
-	granted.Spec.ClusterProfile = v1alpha1.GrantedClusterProfile{Namespace: "fleet", Name: "bravelion"}
-	require.NoError(t, h.grantsThere.Add(granted))
-	assert.Equal(t, []string{"bravelion"}, slices.Sorted(maps.Keys(selected().clusters)), "what it has a grant for stays")
-
-	kube.Resources = servedDecisions()
-	require.Eventually(t, func() bool {
-		is, err := h.selectClusters(t.Context(), set)
-		return err == nil && is.refused == ""
-	}, time.Minute, time.Millisecond, "without a restart")
-}
-
-func TestController_Grace(t *testing.T) {
-	profile := newProfile("fleet", "bravelion")
-	byDecision := decidedBy("controller")
-	bounded := byDecision
-	bounded.Names = []string{"smartfish"}
-	h := newHub(t)
-	grace := func(clusters v1alpha1.ClusterSelection, profile *inventoryv1alpha1.ClusterProfile) time.Duration {
-		grace, err := h.grace(setOf(clusters), profile)
-		require.NoError(t, err)
-		return grace
-	}
-	t.Run("a cluster that decisions do not name any more is kept for a minute", func(t *testing.T) {
-		assert.Equal(t, decisionGrace, grace(byDecision, profile))
-		h.clock.Step(decisionGrace - time.Second)
-		assert.Equal(t, time.Second, grace(byDecision, profile))
-		h.clock.Step(time.Second)
-		assert.Zero(t, grace(byDecision, profile))
-	})
-	t.Run("one that they have named in between, for a minute from then on", func(t *testing.T) {
-		h.markSelected(setOf(byDecision), profilesByName{"bravelion": profile})
-		assert.Equal(t, decisionGrace, grace(byDecision, profile))
-	})
-	t.Run("what a set itself leaves out goes at once", func(t *testing.T) {
-		for _, clusters := range []v1alpha1.ClusterSelection{bounded, naming("smartfish"), all} {
-			assert.Zero(t, grace(clusters, profile))
-		}
-	})
-	t.Run("what leaves the hub goes at once", func(t *testing.T) {
-		h.Members = marks{cached: &member.Leaving{}}
-		assert.Zero(t, grace(byDecision, profile))
-		h.Members = marks{}
-		deleted := profile.DeepCopy()
-		deleted.DeletionTimestamp = &metav1.Time{}
-		assert.Zero(t, grace(byDecision, deleted))
-	})
-}
-
 func TestController_SyncCredentialNotSelected(t *testing.T) {
 	h, set := newHub(t), setOf(naming("smartfish"))
 	h.sets = listers.NewClusterCredentialSetLister(newIndexer(t, set))
@@ -450,103 +301,6 @@ func TestController_SyncCredentialNotSelected(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, again)
 	assert.False(t, h.knows(set, "bravelion"), "it is looked at when it is selected again: a renewal may have become due")
-}
-
-func TestController_Remove(t *testing.T) {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set-bravelion"}}
-	g := &v1alpha1.AuthTokenGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "grant"}}
-	of := func(grants ...*v1alpha1.AuthTokenGrant) leftover {
-		return leftover{secrets: []*corev1.Secret{secret}, grants: grants}
-	}
-	for name, test := range map[string]struct {
-		of    leftover
-		stays time.Duration
-	}{
-		"Secret and grant are kept for a minute, and go together": {of(g), decisionGrace},
-		"a Secret without a grant goes at once":                   {of(), 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h, set := newHub(t), setOf(decidedBy("controller"))
-			kube, client := fake.NewClientset(secret), ours.NewClientset(g)
-			h.Hub, h.Client = kube, client
-			stays, err := h.remove(t.Context(), set, "bravelion", test.of, true)
-			require.NoError(t, err)
-			assert.Equal(t, test.stays, stays)
-			if stays > 0 {
-				assert.Empty(t, kube.Actions())
-				assert.Empty(t, client.Actions())
-				h.clock.Step(stays)
-				stays, err = h.remove(t.Context(), set, "bravelion", test.of, true)
-				require.NoError(t, err)
-				assert.Zero(t, stays)
-			}
-			assert.Len(t, kube.Actions(), 1)
-			assert.Len(t, client.Actions(), len(test.of.grants))
-			assert.Empty(t, h.records)
-		})
-	}
-}
-
-func TestController_Removable(t *testing.T) {
-	profile := newProfile("default", "bravelion")
-	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "set"}}
-	leaving := &member.Leaving{}
-	for name, test := range map[string]struct {
-		marks
-		removable bool
-		words     string
-	}{
-		"what is not selected is left":                          {removable: true},
-		"a member that leaves is left":                          {marks: marks{leaving, leaving}, removable: true},
-		"one that stays after all is not, if a cache is behind": {marks: marks{cached: leaving}, words: "default/bravelion stays after all"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := &Controller{
-				Options:  Options{Inventory: inventoryfake.NewSimpleClientset(profile), Members: test.marks},
-				profiles: inventorylisters.NewClusterProfileLister(newIndexer(t, profile)),
-			}
-			removable, _, err := c.removable(t.Context(), set, "bravelion")
-			assert.Equal(t, test.removable, removable)
-			if test.words != "" {
-				require.ErrorContains(t, err, test.words)
-				return
-			}
-			require.NoError(t, err)
-		})
-	}
-}
-
-func TestController_RecordRemains(t *testing.T) {
-	set := &v1alpha1.ClusterCredentialSet{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "set", UID: "set-1"}}
-	set.Spec.Secret.Namespace = "consumers"
-	written := set.DeepCopy()
-	written.Status.Credentials = []v1alpha1.CredentialStatus{{SecretName: "set-a", GrantName: "a"}, {SecretName: "never"}}
-	const secrets = "Warning SecretsLeft the controller manager may not delete Secrets in namespace consumers. Their tokens end. " +
-		"To delete what is left: kubectl -n consumers delete secrets --selector=clusterpass.dev/credential-set-uid=set-1. They are: set-a"
-	const kueue = "Warning KueueObjectsLeft the controller manager may not delete objects of Kueue. To delete what is left: " +
-		"kubectl delete admissionchecks,multikueueconfigs,multikueueclusters --selector=clusterpass.dev/credential-set-uid=set-1"
-	for name, test := range map[string]struct {
-		set            *v1alpha1.ClusterCredentialSet
-		secrets, kueue bool
-		want           []string
-	}{
-		"nothing is left":                  {set: written},
-		"Secrets, by their names":          {set: written, secrets: true, want: []string{secrets}},
-		"no Secret that was never written": {set: set, secrets: true},
-		"objects of Kueue":                 {set: set, kueue: true, want: []string{kueue}},
-		"both":                             {set: written, secrets: true, kueue: true, want: []string{secrets, kueue}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			recorder := events.NewFakeRecorder(2)
-			(&Controller{Options: Options{Recorder: recorder}}).recordRemains(test.set, test.secrets, test.kueue)
-			close(recorder.Events)
-			var got []string
-			for event := range recorder.Events {
-				got = append(got, event)
-			}
-			assert.Equal(t, test.want, got)
-		})
-	}
 }
 
 func TestController_AuthorRefused(t *testing.T) {

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	if path == "" {
 		os.Exit(m.Run())
 	}
-	// What the plugin is told must be there.
+	// The test's plugin fails without the cluster.
 	var info struct {
 		Spec struct {
 			Cluster struct{ Server, Config string }

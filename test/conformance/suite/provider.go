@@ -95,7 +95,7 @@ func (p *Provider) run(ctx context.Context, cluster *cluster, log io.Writer) (*c
 	return p.parse(output.Bytes())
 }
 
-// execInfo returns what the plugin is told by its environment.
+// execInfo returns the ExecCredential that the plugin gets in its environment.
 func (p *Provider) execInfo(cluster *cluster) ([]byte, error) {
 	credential := clientauthenticationv1.ExecCredential{
 		TypeMeta: metav1.TypeMeta{APIVersion: p.ExecConfig.APIVersion, Kind: "ExecCredential"},

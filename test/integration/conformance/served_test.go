@@ -63,7 +63,7 @@ func TestServed(t *testing.T) {
 	assert.Equal(t, map[string]bool{"list": true, "watch": true, "get": true}, verbs, "the suite reads, and asks for discovery")
 }
 
-// Without a plugin, and with nobody who changes anything, what needs them is skipped.
+// Specs that need a plugin or a change are skipped where there is neither.
 func TestServed_Observe(t *testing.T) {
 	report := run(t, shared.Hub, "--namespace=default", "--watch-for=1s", "--decision-namespace=kube-public")
 	for _, id := range []string{"access-provider", "access-credential", "access-authenticated", "expiry-reported", "credential-renewed"} {
