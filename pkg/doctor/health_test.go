@@ -4,14 +4,18 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	inventoryv1alpha1 "sigs.k8s.io/cluster-inventory-api/apis/v1alpha1"
 
 	"clusterpass.dev/pkg/member"
@@ -122,4 +126,20 @@ func TestCheckAccess_OtherManagers(t *testing.T) {
 			test.want.expect(t, examine(t, checkAccess, e))
 		})
 	}
+}
+
+// A user without the right to list events gets the other findings.
+func TestCheckAccess_EventsForbidden(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: named(SystemNamespace, "member"), Data: map[string][]byte{"kubeconfig": []byte(kubeconfig)}}
+	secret.Labels = map[string]string{member.KubeconfigLabel: "true"}
+	secret.Annotations = map[string]string{member.ClusterProfileAnnotation: "default/bravelion"}
+	hub := fake.NewClientset(secret)
+	hub.PrependReactor("list", "events", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no"))
+	})
+	e := newExamination(&Clients{Kubernetes: hub})
+	e.hub.profiles.value.items = []*inventoryv1alpha1.ClusterProfile{profileOf("KubeFleet")}
+	found := examine(t, checkAccess, e)
+	skips("you may not read this").expect(t, found[:1])
+	passes("it gives access").expect(t, found[1:])
 }
